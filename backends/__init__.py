@@ -1,0 +1,1 @@
+"""Native kernels, one module per library: faster than the core, never different."""

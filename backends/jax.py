@@ -1,0 +1,69 @@
+"""JAX: 64-bit integers where qcore counts, loops that are not unrolled, pytrees."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from qcore.affine import to_codes, to_grid
+from qcore.kernels import Kernel, map_blocks
+from qcore.libraries import Library, register_library
+from qcore.methods.entropy import merged_information
+from qcore.methods.squared_error import affine_error, symmetric_error
+from qcore.spec import QParams
+from qcore.statistics import Histogram, MovingRange, Range
+from qcore.statistics.tally import count, regrid, tally
+from qcore.transfer import to_host
+
+NAME = "jax.numpy"
+
+register_library(
+    NAME,
+    Library(
+        arithmetic=lambda: jax.enable_x64(True),
+        is_concrete=lambda x: not isinstance(x, jax.core.Tracer),
+    ),
+)
+
+for state in (Histogram, Range, MovingRange):
+    jax.tree_util.register_dataclass(
+        state,
+        data_fields=list(state.array_fields()),
+        meta_fields=list(state.static_fields()),
+    )
+jax.tree_util.register_dataclass(
+    QParams, data_fields=["scale", "zero_point"], meta_fields=["spec"]
+)
+
+
+@map_blocks.accelerate(NAME, traceable=True)
+def _(blocks: jax.Array, function: Callable[[jax.Array], jax.Array], /) -> Any:
+    return jax.lax.map(function, blocks)
+
+
+@count.accelerate(NAME, traceable=True)
+def _(index: jax.Array, weights: jax.Array | None, length: int, /) -> Any:
+    amount = jnp.int64(1) if weights is None else weights
+    return jnp.zeros(length, jnp.int64).at[index].add(amount, mode="drop")
+
+
+@to_host.accelerate(NAME)
+def _(x: jax.Array, /) -> Any:
+    return jax.device_get(x)
+
+
+def _compile(kernel: Kernel, *static: int) -> None:
+    """Serve eager calls by the portable function, compiled once for each shape."""
+    compiled = jax.jit(partial(kernel.reference, xp=jnp), static_argnums=static)
+    kernel.accelerate(NAME)(compiled)
+
+
+_compile(tally, 3)
+_compile(regrid)
+_compile(to_codes, 3)
+_compile(to_grid, 3)
+_compile(merged_information, 3)
+_compile(symmetric_error, 2)
+_compile(affine_error, 2)

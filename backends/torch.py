@@ -1,0 +1,69 @@
+"""PyTorch: counting by its own operators, states as pytrees."""
+
+from typing import Any
+
+import torch
+from torch._subclasses import FakeTensor
+from torch.utils import _pytree
+
+from qcore.arithmetic import divide
+from qcore.libraries import Library, register_library
+from qcore.spec import QParams
+from qcore.statistics import Histogram, MovingRange, Range
+from qcore.statistics.tally import count
+from qcore.transfer import to_host
+
+NAME = "torch"
+
+
+def _is_concrete(x: Any) -> bool:
+    return not (
+        torch.compiler.is_compiling()
+        or isinstance(x, FakeTensor)
+        or torch._C._functorch.is_functorch_wrapped_tensor(x)
+    )
+
+
+register_library(NAME, Library(is_concrete=_is_concrete))
+
+
+def _register(cls: type, arrays: tuple[str, ...], constants: tuple[str, ...]) -> None:
+    def flatten(state: Any) -> tuple[list[Any], tuple[Any, ...]]:
+        return [getattr(state, a) for a in arrays], tuple(
+            getattr(state, c) for c in constants
+        )
+
+    def unflatten(leaves: Any, context: Any) -> Any:
+        return cls(
+            **dict(zip(arrays, leaves, strict=True)),
+            **dict(zip(constants, context, strict=True)),
+        )
+
+    _pytree.register_pytree_node(
+        cls, flatten, unflatten, serialized_type_name=f"qcore.{cls.__name__}"
+    )
+
+
+for state in (Histogram, Range, MovingRange):
+    _register(state, state.array_fields(), state.static_fields())
+_register(QParams, ("scale", "zero_point"), ("spec",))
+
+
+@count.accelerate(NAME)
+def _(
+    index: torch.Tensor, weights: torch.Tensor | None, length: int, /
+) -> torch.Tensor:
+    if weights is None:
+        return torch.bincount(index, minlength=length + 1)[:length]
+    total = torch.zeros(length + 1, dtype=torch.int64, device=index.device)
+    return total.scatter_add_(0, index, weights)[:length]
+
+
+@divide.accelerate(NAME)
+def _(x: torch.Tensor, scale: torch.Tensor, /) -> torch.Tensor:
+    return x / scale  # two tensors on one device divide truly
+
+
+@to_host.accelerate(NAME)
+def _(x: torch.Tensor, /) -> Any:
+    return x.detach().cpu().numpy()

@@ -1,0 +1,148 @@
+"""One session per world: each environment holds only what its session names.
+
+`nox` runs all that a change must pass, `nox -l` lists the sessions, and
+`nox -s "tests(library='torch')" -- -k histogram` runs one with arguments for pytest.
+"""
+
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import nox
+
+# pip alone reads the user's pip configuration, which may name a CPU build of torch;
+# uv would download gigabytes of CUDA.
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = True
+
+ROOT = Path(__file__).parent
+PROJECT = nox.project.load_toml("pyproject.toml")
+FOLDERS = {"qcore": "qcore", "backends": "qcore/backends", "adapters": "qcore/adapters"}
+PINS = ("-c", "constraints.txt", "--build-constraint", "constraints.txt")
+SHIPPED = ("*.py", "py.typed", "*.onnx", "*.npz")
+
+
+def install(session: nox.Session, *requirements: str, groups: str = "") -> None:
+    """Install requirements and dependency groups at the versions known to work."""
+    # setuptools would ship what an earlier build left here and the source has lost.
+    shutil.rmtree(ROOT / "build", ignore_errors=True)
+    named = nox.project.dependency_groups(PROJECT, *groups.split())
+    session.install(*PINS, *named, *requirements)
+
+
+def leave_checkout(session: nox.Session) -> Path:
+    """Go where the folder `qcore` does not hide the installed package."""
+    folder = Path(session.create_tmp()).resolve()
+    session.chdir(folder)
+    return folder
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check format, style and layering."""
+    install(session, ".", groups="lint test")
+    session.run("ruff", "format", "--check")
+    session.run("ruff", "check")
+    session.run("pytest", "tests/test_layering.py")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of the installed package, which alone has its import names."""
+    install(session, ".[torch,jax,onnx]", groups="types")
+    leave_checkout(session)
+    config = str(ROOT / "pyproject.toml")
+    session.run("mypy", "--config-file", config, "-p", "qcore", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("library", ["numpy", "strict", "torch", "jax"])
+def tests(session: nox.Session, library: str) -> None:
+    """Test the core and its backends where `library` is the only one beside numpy."""
+    extra = f".[{library}]" if library in {"torch", "jax"} else "."
+    install(session, extra, groups="test strict" if library == "strict" else "test")
+    contract_suite(session, library, *session.posargs)
+
+
+def contract_suite(session: nox.Session, library: str, *options: str) -> None:
+    """Run all tests but the adapters'; fail where none of them ran on `library`."""
+    required = ("--require-library", library)
+    session.run("pytest", "tests", "--ignore=tests/adapters", *required, *options)
+
+
+@nox.session
+def onnx(session: nox.Session) -> None:
+    """Test the adapters where ONNX is installed and no other framework."""
+    install(session, ".[onnx]", groups="test")
+    session.run("pytest", "tests/adapters", "tests/test_layering.py", *session.posargs)
+
+
+@nox.session
+def doctest(session: nox.Session) -> None:
+    """Run the examples of the README and of the docstrings."""
+    install(session, ".[torch,jax,onnx]", groups="test strict")
+    session.run("pytest", "--doctest-glob=README.md", "README.md")
+    session.run("pytest", "--doctest-modules", "--pyargs", "qcore")
+
+
+@nox.session(reuse_venv=False)
+def build(session: nox.Session) -> None:
+    """Build the wheel, compare it with the source, use it in a bare environment."""
+    folder = Path(session.create_tmp()).resolve()
+    shutil.rmtree(ROOT / "build", ignore_errors=True)
+    session.run("pip", "wheel", "-q", "--no-deps", *PINS, "-w", str(folder), ".")
+    (wheel,) = folder.glob("*.whl")
+    source = {
+        f"{package}/{path.relative_to(ROOT / name).as_posix()}"
+        for name, package in FOLDERS.items()
+        for pattern in SHIPPED
+        for path in (ROOT / name).rglob(pattern)
+    }
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+    if packed != source:
+        session.error(f"The wheel lacks or invents {sorted(packed ^ source)}")
+
+    install(session, str(wheel))
+    leave_checkout(session)
+    session.run("python", "-c", "import qcore.backends.numpy, qcore.adapters")
+    session.run("qcore", "--help", silent=True)
+
+
+@nox.session(default=False)
+def demo(session: nox.Session) -> None:
+    """Quantize the shipped digits network with every method; print the table."""
+    install(session, ".[onnx]")
+    leave_checkout(session)
+    session.run("qcore", "demo", *session.posargs)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Print every number that the documentation claims, ours and the peer's."""
+    install(session, ".[onnx,torch,jax]", groups="test")
+    for script in sorted(Path("benchmarks").glob("bench_*.py")):
+        session.run("python", str(script), *session.posargs)
+
+
+@nox.session(default=False)
+@nox.parametrize("library", ["cupy", "torch", "jax"])
+def gpu(session: nox.Session, library: str) -> None:
+    """Run the contract suite on a GPU; `-- --allow-no-gpu` skips without one."""
+    options = [option for option in session.posargs if option != "--allow-no-gpu"]
+    if not has_gpu():
+        said = f"No GPU answers `nvidia-smi`, so {library} was not tested on one"
+        if "--allow-no-gpu" in session.posargs:
+            session.skip(said)
+        session.error(said)
+    cuda = ("jax[cuda12]",) if library == "jax" else ()
+    install(session, f".[{library}]", *cuda, groups="test")
+    contract_suite(session, f"{library}:gpu", *options)
+
+
+def has_gpu() -> bool:
+    """Return whether the driver's own tool sees a device."""
+    tool = shutil.which("nvidia-smi")
+    return bool(tool) and subprocess.run([tool], check=False).returncode == 0

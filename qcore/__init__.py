@@ -1,0 +1,66 @@
+"""One quantization engine for every array library."""
+
+from qcore.affine import dequantize, fake_quantize, quantize
+from qcore.calibrate import calibrate, compute_range
+from qcore.errors import (
+    FileFormatError,
+    NoDataError,
+    NonFiniteError,
+    QuantError,
+    StatisticsError,
+    UnknownFormatError,
+    UnknownMethodError,
+)
+from qcore.expected_error import expected_error
+from qcore.files import load, save
+from qcore.formats import FloatFormat, IntFormat, parse_format
+from qcore.granularity import PerBlock, PerChannel, PerTensor
+from qcore.methods import methods, register_method
+from qcore.pack import pack, unpack
+from qcore.qparams import qparams_from_amax, qparams_from_data, qparams_from_range
+from qcore.reduce import reduce_amax, reduce_range
+from qcore.spec import QParams, QuantSpec
+from qcore.statistics import Histogram, MovingRange, Range, stack, unstack
+from qcore.tensor_quant import fake_tensor_quant, tensor_quant
+
+__all__ = [
+    "FileFormatError",
+    "FloatFormat",
+    "Histogram",
+    "IntFormat",
+    "MovingRange",
+    "NoDataError",
+    "NonFiniteError",
+    "PerBlock",
+    "PerChannel",
+    "PerTensor",
+    "QParams",
+    "QuantError",
+    "QuantSpec",
+    "Range",
+    "StatisticsError",
+    "UnknownFormatError",
+    "UnknownMethodError",
+    "calibrate",
+    "compute_range",
+    "dequantize",
+    "expected_error",
+    "fake_quantize",
+    "fake_tensor_quant",
+    "load",
+    "methods",
+    "pack",
+    "parse_format",
+    "qparams_from_amax",
+    "qparams_from_data",
+    "qparams_from_range",
+    "quantize",
+    "reduce_amax",
+    "reduce_range",
+    "register_method",
+    "save",
+    "stack",
+    "tensor_quant",
+    "unpack",
+    "unstack",
+]

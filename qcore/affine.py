@@ -1,0 +1,170 @@
+"""Quantize and dequantize: what codes a tensor has, and what they mean.
+
+``codes = clip(round_half_even(x / scale) + zero_point, qmin, qmax)`` and
+``x ≈ (codes - zero_point) * scale``, as ONNX's QuantizeLinear and DequantizeLinear have
+it. The division is a true one: multiplying by ``1 / scale`` moves ties.
+"""
+
+from qcore.arithmetic import divide, dtype_name, to_computing_dtype
+from qcore.formats import FloatFormat, Format, IntFormat
+from qcore.kernels import Kernel
+from qcore.libraries import arithmetic, namespace
+from qcore.minifloat import decode, encode, round_to_format
+from qcore.spec import QParams
+from qcore.typing import Array, Namespace
+
+
+def quantize(x: Array, qparams: QParams, /, *, xp: Namespace | None = None) -> Array:
+    """
+    Return the codes of `x`.
+
+    Parameters
+    ----------
+    x : array
+        Data of any shape, floating-point. 16-bit floats are computed in float32,
+        float64 in float64.
+    qparams : QParams
+        Scales and zero points on the library and device of `x`.
+
+    Returns
+    -------
+    array
+        Codes of the shape of `x`. Integers of up to 8 bits are int8 or uint8, wider
+        ones int16 or uint16; floats are uint8 bit patterns. Values beyond the range
+        saturate; NaN becomes the lowest integer code, as in ONNX Runtime, or the NaN of
+        a float format (its lowest number where it has none).
+
+    Raises
+    ------
+    TypeError
+        If `x` is not floating-point or not an array.
+    ValueError
+        If the scales do not fit the shape of `x`.
+    """
+    xp = namespace(x, xp)
+    with arithmetic(xp):
+        data, scale, zero_point = _aligned(x, qparams, xp=xp)
+        return to_codes(data, scale, zero_point, qparams.spec.format, xp=xp)
+
+
+def dequantize(
+    codes: Array, qparams: QParams, /, *, xp: Namespace | None = None
+) -> Array:
+    """
+    Return the float32 values that codes stand for.
+
+    Parameters
+    ----------
+    codes : array
+        Codes as `quantize` returns them, of any shape.
+    qparams : QParams
+        Scales and zero points on the library and device of `codes`.
+
+    Returns
+    -------
+    array
+        float32, of the shape of `codes`.
+
+    Raises
+    ------
+    TypeError
+        If the codes are not of the format's storage dtype.
+    ValueError
+        If the scales do not fit the shape of `codes`.
+    """
+    xp = namespace(codes, xp)
+    fmt = qparams.spec.format
+    if dtype_name(codes.dtype) != fmt.storage:
+        raise TypeError(
+            f"codes of {fmt.name} must be {fmt.storage}; got {dtype_name(codes.dtype)}."
+        )
+    with arithmetic(xp):
+        scale, zero_point = _expanded(qparams, codes.shape, xp=xp)
+        if isinstance(fmt, FloatFormat):
+            return decode(codes, fmt, xp=xp) * scale
+        return xp.astype(xp.astype(codes, xp.int32) - zero_point, xp.float32) * scale
+
+
+def fake_quantize(
+    x: Array, qparams: QParams, /, *, xp: Namespace | None = None
+) -> Array:
+    """
+    Return `x` quantized and dequantized.
+
+    Parameters
+    ----------
+    x : array
+        Data of any shape, floating-point.
+    qparams : QParams
+        Scales and zero points on the library and device of `x`.
+
+    Returns
+    -------
+    array
+        Of the shape and dtype of `x`, computed in float32 (float64 for float64 data)
+        and rounded once to a 16-bit dtype; NaN stays NaN.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not floating-point or not an array.
+    ValueError
+        If the scales do not fit the shape of `x`.
+    """
+    xp = namespace(x, xp)
+    with arithmetic(xp):
+        data, scale, zero_point = _aligned(x, qparams, xp=xp)
+        return xp.astype(
+            to_grid(data, scale, zero_point, qparams.spec.format, xp=xp), x.dtype
+        )
+
+
+@Kernel
+def to_codes(
+    x: Array, scale: Array, zero_point: Array, fmt: Format, /, *, xp: Namespace
+) -> Array:
+    """Return the codes of float32 or float64 data; the scales broadcast against it."""
+    if isinstance(fmt, FloatFormat):
+        return encode(divide(x, scale, xp=xp), fmt, xp=xp)
+    codes = _rounded(x, scale, zero_point, fmt, xp=xp)
+    codes = xp.where(xp.isnan(codes), xp.full_like(codes, fmt.qmin), codes)
+    return xp.astype(xp.astype(codes, xp.int32), getattr(xp, fmt.storage))
+
+
+@Kernel
+def to_grid(
+    x: Array, scale: Array, zero_point: Array, fmt: Format, /, *, xp: Namespace
+) -> Array:
+    """Return float32 or float64 data rounded to what its codes stand for."""
+    if isinstance(fmt, FloatFormat):
+        return round_to_format(divide(x, scale, xp=xp), fmt, xp=xp) * scale
+    codes = _rounded(x, scale, zero_point, fmt, xp=xp)
+    return (codes - xp.astype(zero_point, x.dtype)) * scale
+
+
+def _rounded(
+    x: Array, scale: Array, zero_point: Array, fmt: IntFormat, *, xp: Namespace
+) -> Array:
+    """Return integer codes as floats, NaN kept."""
+    codes = xp.round(divide(x, scale, xp=xp)) + xp.astype(zero_point, x.dtype)
+    return xp.clip(codes, fmt.qmin, fmt.qmax)
+
+
+def _aligned(
+    x: Array, qparams: QParams, *, xp: Namespace
+) -> tuple[Array, Array, Array]:
+    """Return data, scales and zero points, in the computing dtype and broadcastable."""
+    data = to_computing_dtype(x, xp=xp)
+    scale, zero_point = _expanded(qparams, x.shape, xp=xp)
+    return data, xp.astype(scale, data.dtype), zero_point
+
+
+def _expanded(
+    qparams: QParams, shape: tuple[int, ...], *, xp: Namespace
+) -> tuple[Array, Array]:
+    granularity = qparams.spec.granularity
+    scale = xp.astype(qparams.scale, xp.float32)
+    return (
+        granularity.expand(scale, shape, xp=xp),
+        granularity.expand(qparams.zero_point, shape, xp=xp),
+    )

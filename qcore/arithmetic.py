@@ -1,0 +1,42 @@
+"""Elementwise steps that every library must do to the last bit."""
+
+from qcore.kernels import Kernel
+from qcore.typing import Array, DType, Namespace
+
+TINY = 2.0**-126
+"""Smallest normal float32; smaller magnitudes count as zero, as XLA has it."""
+
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+"""Dtypes that data may have."""
+
+
+def dtype_name(dtype: DType, /) -> str:
+    """Return a dtype's name without its library, such as ``"float32"``."""
+    return str(getattr(dtype, "__name__", dtype)).rpartition(".")[2]
+
+
+def to_computing_dtype(x: Array, /, *, xp: Namespace) -> Array:
+    """Return data in the dtype its arithmetic is done in: float64 or else float32.
+
+    Raises
+    ------
+    TypeError
+        If the dtype is not a real floating one.
+    """
+    name = dtype_name(x.dtype)
+    if name in ("float32", "float64"):
+        return x
+    if name not in FLOATS:
+        raise TypeError(f"data must be floating-point (16, 32 or 64 bits); got {name}.")
+    return xp.astype(x, xp.float32)
+
+
+@Kernel
+def divide(x: Array, scale: Array, /, *, xp: Namespace) -> Array:
+    """Return the correctly rounded quotient; `scale` broadcasts and is positive.
+
+    XLA turns a division by a broadcast scale into a multiplication by its reciprocal,
+    which moves 6 % of ties; it cannot where the divisor depends on `x`.
+    """
+    return x / xp.where(x == 0, xp.ones_like(scale), scale)

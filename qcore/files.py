@@ -1,0 +1,247 @@
+"""Statistics in files: safetensors, readable on any library.
+
+A state's arrays are stored under ``"<number>.<field>"``, integers in the narrowest
+unsigned dtype that holds them, histograms up to the last slot in use. The header's
+``qcore`` entry is JSON: the file's version, and name, class and settings of each state.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from qcore.errors import FileFormatError
+from qcore.granularity import Granularity, PerBlock, PerChannel, PerTensor
+from qcore.typing import Array, Device, Namespace
+
+VERSION = 1
+
+_GRANULARITIES = {kind.__name__: kind for kind in (PerTensor, PerChannel, PerBlock)}
+_DTYPES = {"k": "int32", "min": "float32", "max": "float32"}
+"""Of a state's arrays; all others are int64."""
+
+
+def save(path: str | os.PathLike[str], statistics: Mapping[str, Any], /) -> None:
+    """
+    Write statistics to a file, atomically.
+
+    Parameters
+    ----------
+    path : path
+        The file; an old one is replaced once the new one is whole.
+    statistics : mapping
+        From names, such as those of tensors, to states of any library.
+
+    Raises
+    ------
+    TypeError
+        If a value is not statistics.
+    OSError
+        If the file cannot be written.
+    """
+    from safetensors.numpy import save as to_bytes
+
+    from qcore.statistics import Statistics
+
+    arrays: dict[str, Any] = {}
+    states = []
+    for number, (name, state) in enumerate(statistics.items()):
+        if not isinstance(state, Statistics):
+            raise TypeError(
+                f"`statistics` must hold states such as Histogram; got "
+                f"{type(state).__name__} for {name!r}."
+            )
+        for field, values in _stored_arrays(state).items():
+            arrays[f"{number}.{field}"] = values
+        states.append(_description(name, state))
+    header = json.dumps({"version": VERSION, "states": states})
+    with written_atomically(path) as file:
+        file.write(to_bytes(arrays, metadata={"qcore": header}))
+
+
+def load(
+    path: str | os.PathLike[str],
+    /,
+    *,
+    xp: Namespace | None = None,
+    device: Device | None = None,
+) -> dict[str, Any]:
+    """
+    Read statistics from a file.
+
+    Parameters
+    ----------
+    path : path
+        A file that `save` wrote.
+    xp : namespace, optional
+        The library whose arrays the states shall hold; numpy by default.
+    device : device, optional
+        One of that library.
+
+    Returns
+    -------
+    dict
+        From names to states, in the order they were saved.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is not one of statistics, is damaged, or is of a later version.
+    OSError
+        If the file cannot be read.
+    """
+    import numpy as np
+
+    from qcore.transfer import from_host
+
+    try:
+        arrays, header = _read(Path(path))
+        states = {
+            described["name"]: _state(number, described, arrays)
+            for number, described in enumerate(header["states"])
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, FileFormatError):
+            raise
+        raise FileFormatError(
+            f"{path} must be a file of statistics; its contents do not fit together "
+            f"({type(error).__name__}: {error})."
+        ) from error
+    target = np if xp is None else xp
+    return {
+        name: cls(
+            **{
+                field: from_host(values, target, device)
+                for field, values in parts.items()
+            },
+            **settings,
+        )
+        for name, (cls, parts, settings) in states.items()
+    }
+
+
+@contextmanager
+def written_atomically(path: str | os.PathLike[str], /) -> Iterator[BinaryIO]:
+    """Open a file that takes its name only when the block ends without an error."""
+    target = Path(path)
+    descriptor, scratch = tempfile.mkstemp(
+        dir=target.parent, prefix=f".{target.name}.", suffix=".part"
+    )
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(scratch).chmod(_default_mode())
+        Path(scratch).replace(target)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            Path(scratch).unlink()
+        raise
+
+
+def host_array(x: Array, /, *, copy: bool = False) -> Any:
+    """Return an array of the host's memory as one of numpy."""
+    import numpy as np
+
+    whole = x if isinstance(x, np.ndarray | np.generic) else np.from_dlpack(x)
+    return np.array(whole) if copy else np.asarray(whole)
+
+
+def _default_mode() -> int:
+    """Return the permissions a new file would have; a temporary one has fewer."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _stored_arrays(state: Any) -> dict[str, Any]:
+    """Return a state's arrays as they are stored."""
+    import numpy as np
+
+    from qcore.transfer import to_host
+
+    stored = {}
+    for field in state.array_fields():
+        values = np.ascontiguousarray(to_host(getattr(state, field), xp=state.xp))
+        if field == "counts":
+            used = np.flatnonzero(values.any(axis=(0, 1)))
+            values = values[:, :, : used[-1] + 1 if len(used) else 0]
+        if field not in _DTYPES:
+            largest = int(values.max(initial=0))
+            values = values.astype(np.min_scalar_type(largest))
+        stored[field] = np.ascontiguousarray(values)
+    return stored
+
+
+def _description(name: str, state: Any) -> dict[str, Any]:
+    settings = {field: getattr(state, field) for field in state.static_fields()}
+    granularity = settings.pop("granularity")
+    return {
+        "name": name,
+        "class": type(state).__name__,
+        "slots": getattr(state, "slots", None),
+        "granularity": {"class": type(granularity).__name__, **asdict(granularity)},
+        "settings": settings,
+    }
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arrays of a file and what its header says of them."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} must be a file of statistics; there is no such file."
+        )
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = json.loads((file.metadata() or {}).get("qcore", "null"))
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise FileFormatError(
+            f"{path} must be a file of statistics; it is no safetensors file ({error})."
+        ) from error
+    if not isinstance(header, dict):
+        raise FileFormatError(
+            f"{path} must be a file of statistics; it holds other tensors."
+        )
+    if header["version"] > VERSION:
+        raise FileFormatError(
+            f"{path} must be of version {VERSION} at most; got {header['version']}: "
+            "a later qcore wrote it."
+        )
+    return arrays, header
+
+
+def _state(
+    number: int, described: dict[str, Any], arrays: dict[str, Any]
+) -> tuple[type, dict[str, Any], dict[str, Any]]:
+    """Return class, arrays and settings of one state."""
+    import numpy as np
+
+    from qcore import statistics
+
+    cls = getattr(statistics, described["class"])
+    parts = {
+        field: arrays[f"{number}.{field}"].astype(_DTYPES.get(field, "int64"))
+        for field in cls.array_fields()
+    }
+    if "counts" in parts:
+        counts = parts["counts"]
+        missing = described["slots"] - counts.shape[2]
+        parts["counts"] = np.pad(counts, ((0, 0), (0, 0), (0, missing)))
+    settings = {**described["settings"], "granularity": _granularity(described)}
+    settings["extents"] = tuple(settings["extents"])
+    return cls, parts, settings
+
+
+def _granularity(described: dict[str, Any]) -> Granularity:
+    options = dict(described["granularity"])
+    kind = _GRANULARITIES[options.pop("class")]
+    fixed: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+    return kind(**fixed)

@@ -1,0 +1,90 @@
+"""What qcore must know about an array library beyond the standard.
+
+A library is known by the name of its namespace (``numpy``, ``torch``, ``jax.numpy``,
+``cupy``). The first eager call with one of its arrays loads the modules registered for
+that name in the entry-point group ``qcore.backends``; they fill this table and the
+tables of the kernels. Nothing here names a library.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+from array_api_compat import array_namespace
+
+from qcore.typing import Array, Namespace
+
+
+def _always(_: Array) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Library:
+    """The ways in which a library needs to be asked differently.
+
+    Attributes
+    ----------
+    arithmetic
+        Makes the context in which qcore computes: 64-bit integers where they are off
+        by default, no warnings about infinities that the formulas expect.
+    is_concrete
+        Whether an array holds values now, rather than stand for those of a later run.
+    """
+
+    arithmetic: Callable[[], AbstractContextManager[object]] = nullcontext
+    is_concrete: Callable[[Array], bool] = _always
+
+
+_PLAIN = Library()
+_libraries: dict[str, Library] = {}
+_loaded: set[str] = set()
+
+
+def register_library(name: str, library: Library, /) -> None:
+    """Say how the library called `name` has to be asked."""
+    _libraries[name] = library
+
+
+def library_name(xp: Namespace, /) -> str:
+    """Return the name under which backends register for a namespace."""
+    return str(xp.__name__).removeprefix("array_api_compat.")
+
+
+def load_backends(name: str, /) -> None:
+    """Import, once, the backend modules registered for the library called `name`."""
+    if name not in _loaded:
+        _loaded.add(name)
+        for entry in entry_points(group="qcore.backends", name=name):
+            entry.load()
+
+
+def namespace(x: Array, xp: Namespace | None = None, /) -> Namespace:
+    """Return the namespace of an array, its backends loaded.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not an array of a library that follows the array API standard.
+    """
+    if xp is None:
+        try:
+            xp = array_namespace(x)
+        except TypeError:
+            raise TypeError(
+                "`x` must be an array of numpy, torch, jax, cupy or another library of "
+                f"the array API standard; got {type(x).__name__}."
+            ) from None
+    load_backends(library_name(xp))
+    return xp
+
+
+def arithmetic(xp: Namespace, /) -> AbstractContextManager[object]:
+    """Return the context in which qcore computes on arrays of `xp`."""
+    return _libraries.get(library_name(xp), _PLAIN).arithmetic()
+
+
+def is_concrete(x: Array, xp: Namespace, /) -> bool:
+    """Whether the values of `x` can be looked at now (not while tracing)."""
+    return _libraries.get(library_name(xp), _PLAIN).is_concrete(x)

@@ -1,0 +1,94 @@
+"""Clip where the mean squared error of quantization is least.
+
+Every slot edge is a candidate for the largest magnitude of a symmetric range, and for
+the width of an asymmetric one, together with each of its zero points. The errors are
+those of `qcore.methods.squared_error`, exact for the density of the histogram.
+"""
+
+from array_api_compat import device as device_of
+
+from qcore.formats import FloatFormat, IntFormat
+from qcore.methods.ends import best_candidate, gather, last_true, mirrored, spanned
+from qcore.methods.registry import register_method
+from qcore.methods.squared_error import (
+    affine_error,
+    sides_of,
+    symmetric_error,
+    zero_point_errors,
+)
+from qcore.spec import QuantSpec
+from qcore.statistics import Histogram
+from qcore.typing import Array, Namespace
+
+
+@register_method("mse", needs=(Histogram,))
+def mse(
+    statistics: Histogram, spec: QuantSpec, /, *, xp: Namespace
+) -> tuple[Array, Array]:
+    """
+    Return the range of least mean squared error.
+
+    Parameters
+    ----------
+    statistics : Histogram
+        What was collected.
+    spec : QuantSpec
+        Symmetric: the range reaches to a slot edge or to the largest magnitude seen.
+        Asymmetric: its ends are whole steps, so that the zero point it was scored with
+        is the one it gets; they may lie up to a step beyond the values seen.
+    """
+    low, high = spanned(statistics.min, statistics.max, spec, xp=xp)
+    if spec.symmetric:
+        return mirrored(_symmetric(statistics, spec, high, xp=xp), spec, xp=xp)
+    assert isinstance(spec.format, IntFormat)  # QuantSpec refuses asymmetric floats
+    return _asymmetric(statistics, spec.format, low, high, xp=xp)
+
+
+def _edges(statistics: Histogram, last: int, *, xp: Namespace) -> Array:
+    """Return the slot edges from 1 to `last`, float64 ``[1, last]``."""
+    device = device_of(statistics.k)
+    return xp.arange(1, last + 1, dtype=xp.float64, device=device)[None, :]
+
+
+def _symmetric(
+    statistics: Histogram, spec: QuantSpec, amax: Array, *, xp: Namespace
+) -> Array:
+    """Return the chosen largest magnitudes, float32 ``[C]``."""
+    fmt = spec.format
+    top = fmt.max if isinstance(fmt, FloatFormat) else fmt.qmax
+    edges = _edges(statistics, statistics.slots, xp=xp)
+    errors = symmetric_error(statistics.counts, edges * (1 / top), fmt, xp=xp)
+    needed = xp.astype(amax, xp.float64) / statistics.width
+    best = best_candidate(errors, edges - 1 < needed[:, None], xp=xp)
+    reach = xp.astype(best + 1, xp.float64) * statistics.width
+    return xp.minimum(xp.astype(reach, xp.float32), amax)
+
+
+def _asymmetric(
+    statistics: Histogram, fmt: IntFormat, low: Array, high: Array, *, xp: Namespace
+) -> tuple[Array, Array]:
+    """Return the chosen ends, float32 ``[C]`` each."""
+    codes = fmt.qmax - fmt.qmin
+    below, above = (
+        xp.astype(end, xp.float64) / statistics.width for end in (-low, high)
+    )
+    widths = _edges(statistics, 2 * statistics.slots, xp=xp)
+    errors = affine_error(statistics.counts, widths * (1 / codes), codes, xp=xp)
+    best = best_candidate(errors, widths - 1 < (below + above)[:, None], xp=xp)
+    step = xp.astype(best + 1, xp.float64) * (1 / codes)
+
+    sides = sides_of(statistics.counts, xp=xp)
+    errors, splits = zero_point_errors(sides, step[:, None], codes, xp=xp)
+    errors, splits = errors[:, 0, :], splits[:, 0, :]
+    is_good = errors <= xp.min(errors, axis=1, keepdims=True) * (1 + 1e-9)
+    # Of equally good zero points, one that reaches least beyond the values seen.
+    idle = xp.maximum(
+        splits * step[:, None] - below[:, None],
+        (codes - splits) * step[:, None] - above[:, None],
+    )
+    idle = xp.where(is_good, idle, xp.full_like(idle, float("inf")))
+    chosen = last_true(idle <= xp.min(idle, axis=1, keepdims=True), xp=xp)
+    split = gather(xp.broadcast_to(splits, idle.shape), chosen[:, None], xp=xp)[:, 0]
+    unit = step * statistics.width
+    lo, hi = -split * unit, (codes - split) * unit
+    return xp.astype(lo, xp.float32), xp.astype(hi, xp.float32)

@@ -1,0 +1,127 @@
+"""Codes of fewer than eight bits, several to a byte, the first in the low bits.
+
+The layout of ONNX's 4- and 2-bit tensors; other widths leave no gap between codes.
+"""
+
+from math import prod
+
+from array_api_compat import device as device_of
+
+from qcore.arithmetic import dtype_name
+from qcore.formats import Format, IntFormat, parse_format
+from qcore.libraries import arithmetic, namespace
+from qcore.typing import Array, Namespace
+
+
+def pack(
+    codes: Array, format: str | Format, /, *, xp: Namespace | None = None
+) -> Array:
+    """
+    Return the codes as bytes without gaps.
+
+    Parameters
+    ----------
+    codes : array
+        Codes as `quantize` returns them, of any shape; taken in C order.
+    format : str or format
+        Of at most 8 bits.
+
+    Returns
+    -------
+    array
+        uint8 ``[ceil(n * bits / 8)]``: the first code in the lowest bits of the first
+        byte; the last byte is filled up with zeros.
+
+    Raises
+    ------
+    TypeError
+        If the codes are not of the format's storage dtype.
+    ValueError
+        If the format is wider than 8 bits.
+    """
+    xp = namespace(codes, xp)
+    fmt = _narrow_format(format)
+    if dtype_name(codes.dtype) != fmt.storage:
+        raise TypeError(
+            f"codes of {fmt.name} must be {fmt.storage}; got {dtype_name(codes.dtype)}."
+        )
+    with arithmetic(xp):
+        flat = xp.astype(xp.reshape(codes, (-1,)), xp.int32)
+        bits = (flat[:, None] >> _places(fmt.bits, codes, xp=xp)) & 1
+        return _join(xp.reshape(bits, (-1,)), 8, xp=xp)
+
+
+def unpack(
+    packed: Array,
+    format: str | Format,
+    shape: tuple[int, ...],
+    /,
+    *,
+    xp: Namespace | None = None,
+) -> Array:
+    """
+    Return the codes that were packed.
+
+    Parameters
+    ----------
+    packed : array
+        uint8 ``[bytes]``, as `pack` returns it.
+    format : str or format
+        Of at most 8 bits.
+    shape : tuple of int
+        Shape of the codes.
+
+    Returns
+    -------
+    array
+        Of that shape, in the format's storage dtype.
+
+    Raises
+    ------
+    ValueError
+        If the bytes are not as many as such codes take.
+    """
+    xp = namespace(packed, xp)
+    fmt = _narrow_format(format)
+    count = prod(shape)
+    expected = -(-count * fmt.bits // 8)
+    if packed.ndim != 1 or packed.shape[0] != expected:
+        raise ValueError(
+            f"`packed` must be {expected} bytes for {fmt.name} codes of shape {shape}; "
+            f"got shape {tuple(packed.shape)}."
+        )
+    with arithmetic(xp):
+        whole = xp.astype(packed, xp.int32)
+        bits = (whole[:, None] >> _places(8, packed, xp=xp)) & 1
+        bits = xp.reshape(bits, (-1,))[: count * fmt.bits]
+        codes = xp.astype(_join(bits, fmt.bits, xp=xp), xp.int32)
+        if isinstance(fmt, IntFormat) and fmt.signed:
+            half = 2 ** (fmt.bits - 1)
+            codes = xp.where(codes >= half, codes - 2 * half, codes)
+        return xp.reshape(xp.astype(codes, getattr(xp, fmt.storage)), shape)
+
+
+def _narrow_format(format: str | Format) -> Format:
+    fmt = parse_format(format)
+    if fmt.bits > 8:
+        raise ValueError(
+            f"`format` must have at most 8 bits to be packed; got {fmt.name}."
+        )
+    return fmt
+
+
+def _places(bits: int, like: Array, *, xp: Namespace) -> Array:
+    return xp.arange(bits, dtype=xp.int32, device=device_of(like))
+
+
+def _join(bits: Array, width: int, *, xp: Namespace) -> Array:
+    """Return numbers of `width` bits each, lowest first, as uint8."""
+    missing = -bits.shape[0] % width
+    bits = xp.concat(
+        [bits, xp.zeros((missing,), dtype=bits.dtype, device=device_of(bits))]
+    )
+    weights = xp.asarray(
+        [2**place for place in range(width)], dtype=xp.int32, device=device_of(bits)
+    )
+    joined = xp.sum(xp.reshape(bits, (-1, width)) * weights, axis=1, dtype=xp.int32)
+    return xp.astype(joined, xp.uint8)

@@ -1,0 +1,95 @@
+"""How a tensor is to be quantized, and the scales that were decided for it."""
+
+from dataclasses import dataclass, field
+
+from qcore.formats import FloatFormat, Format, parse_format
+from qcore.granularity import Granularity, PerTensor
+from qcore.typing import Array
+
+SCALE_DTYPES = ("float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class QuantSpec:
+    """How a tensor is to be quantized; hashable, so usable as a static jit argument.
+
+    Parameters
+    ----------
+    format : str or format, optional
+        Which numbers codes stand for; a name is parsed.
+    granularity : granularity, optional
+        Which elements share a scale.
+    symmetric : bool, optional
+        Zero point 0. An asymmetric range has its own zero point; integers only.
+    rounding : str, optional
+        ``"half_even"``.
+    scale_dtype : str, optional
+        ``"float32"``, ``"float16"`` or ``"bfloat16"``; scales are rounded **up** to it
+        before codes are computed.
+    scale_rounding, scale_format : None
+        Reserved for block formats whose scales are themselves quantized.
+
+    Raises
+    ------
+    ValueError
+        If the fields contradict each other.
+    """
+
+    format: Format = "int8"  # type: ignore[assignment]
+    granularity: Granularity = field(default_factory=PerTensor)
+    symmetric: bool = True
+    rounding: str = "half_even"
+    scale_dtype: str = "float32"
+    scale_rounding: str | None = None
+    scale_format: str | None = None
+
+    def __post_init__(self) -> None:
+        """Parse the format's name and refuse contradictions."""
+        object.__setattr__(self, "format", parse_format(self.format))
+        if isinstance(self.format, FloatFormat):
+            if not self.format.signed:
+                raise ValueError(
+                    f"{self.format.name} is a format of scales, not of data."
+                )
+            if not self.symmetric:
+                raise ValueError(
+                    f"{self.format.name} must be symmetric: floats have no zero point."
+                )
+        if not hasattr(self.granularity, "scale_shape"):
+            raise TypeError(
+                "`granularity` must be PerTensor(), PerChannel(axis) or "
+                f"PerBlock(axis, size); got {self.granularity!r}."
+            )
+        for name, allowed in _ALLOWED.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"`{name}` must be one of {allowed}; got {getattr(self, name)!r}."
+                )
+
+
+_ALLOWED: dict[str, tuple[str | None, ...]] = {
+    "rounding": ("half_even",),
+    "scale_dtype": SCALE_DTYPES,
+    "scale_rounding": (None,),
+    "scale_format": (None,),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class QParams:
+    """Scales and zero points, decided.
+
+    Attributes
+    ----------
+    scale : array
+        Positive, of the spec's scale dtype. Of the rank of the data, with the kept
+        extents of the granularity; 0-d where one scale serves tensors of any rank.
+    zero_point : array
+        int32, of the same shape; 0 where symmetric.
+    spec : QuantSpec
+        How codes are made with them.
+    """
+
+    scale: Array
+    zero_point: Array
+    spec: QuantSpec = field(metadata={"static": True})

@@ -1,0 +1,8 @@
+"""What is collected from data: states that add up, each a value of its own."""
+
+from qcore.statistics.base import Statistics
+from qcore.statistics.histogram import Histogram
+from qcore.statistics.ranges import MovingRange, Range
+from qcore.statistics.stack import stack, unstack
+
+__all__ = ["Histogram", "MovingRange", "Range", "Statistics", "stack", "unstack"]

@@ -1,0 +1,191 @@
+"""What all statistics share: rows of a granularity, checks before merging, moving."""
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Self
+
+from array_api_compat import device as device_of
+
+from qcore.arithmetic import FLOATS, dtype_name
+from qcore.granularity import Granularity, PerTensor
+from qcore.libraries import arithmetic, library_name, namespace
+from qcore.transfer import transfer
+from qcore.typing import Array, Device, Namespace
+
+
+def static(**options: Any) -> Any:
+    """Return a dataclass field that is part of the state's type, not an array."""
+    return field(metadata={"static": True}, **options)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Statistics:
+    """Arrays with one entry for each scale, and what they were collected for.
+
+    Attributes
+    ----------
+    min, max : array
+        float32 ``[C]``, of the finite values; ``inf`` and ``-inf`` if there was none.
+    nans : array
+        int64 ``[C]``.
+    infs : array
+        int64 ``[C, 2]``, negative ones first.
+    granularity : granularity
+        Which elements share an entry.
+    extents : tuple of int
+        Shape of the scales; ``()`` per tensor, where data of any rank is taken.
+    """
+
+    min: Array
+    max: Array
+    nans: Array
+    infs: Array
+    granularity: Granularity = static()
+    extents: tuple[int, ...] = static()
+
+    counted: ClassVar[tuple[str, ...]] = ("nans", "infs")
+    """Fields that add when states merge."""
+
+    @classmethod
+    def array_fields(cls) -> tuple[str, ...]:
+        """Return the names of the fields that hold arrays."""
+        return tuple(f.name for f in fields(cls) if not f.metadata.get("static"))
+
+    @classmethod
+    def static_fields(cls) -> tuple[str, ...]:
+        """Return the names of the fields that are part of the state's type."""
+        return tuple(f.name for f in fields(cls) if f.metadata.get("static"))
+
+    @property
+    def xp(self) -> Namespace:
+        """The namespace of the state's arrays."""
+        return namespace(self.min)
+
+    @property
+    def channels(self) -> int:
+        """How many entries there are (C)."""
+        return int(self.min.shape[-1])
+
+    def merge(self, other: Self, /) -> Self:
+        """
+        Return the statistics of all values that either state has seen.
+
+        Parameters
+        ----------
+        other : statistics
+            Of the same class, bins, granularity, extents, library and device.
+
+        Returns
+        -------
+        statistics
+            Bit for bit what one state that saw all the values would be.
+
+        Raises
+        ------
+        ValueError
+            If the two were not collected alike; it names the first difference.
+        TypeError
+            If `other` is not a statistic.
+        """
+        self._check_alike(other)
+        xp = self.xp
+        with arithmetic(xp):
+            return self._merged(other, xp=xp)
+
+    def _merged(self, other: Self, *, xp: Namespace) -> Self:
+        sums = {
+            name: getattr(self, name) + getattr(other, name) for name in self.counted
+        }
+        return replace(
+            self,
+            min=xp.minimum(self.min, other.min),
+            max=xp.maximum(self.max, other.max),
+            **sums,
+        )
+
+    def _check_alike(self, other: Any) -> None:
+        if not isinstance(other, Statistics):
+            raise TypeError(f"`other` must be statistics; got {type(other).__name__}.")
+        for what, mine, theirs in self._differences(other):
+            if mine != theirs:
+                raise ValueError(
+                    f"statistics must share their {what}; got {mine} and {theirs}."
+                )
+
+    def _differences(self, other: "Statistics") -> list[tuple[str, Any, Any]]:
+        pairs = [("class", type(self).__name__, type(other).__name__)]
+        if type(self) is type(other):
+            pairs += [
+                (name, getattr(self, name), getattr(other, name))
+                for name in self.static_fields()
+            ]
+        pairs += [
+            ("library", library_name(self.xp), library_name(other.xp)),
+            ("device", _device(self.min), _device(other.min)),
+        ]
+        return pairs
+
+    def to(self, xp: Namespace, device: Device | None = None) -> Self:
+        """
+        Return the same state on another library or device.
+
+        Parameters
+        ----------
+        xp : namespace
+            Where to, such as the module ``torch`` or ``jax.numpy``.
+        device : device, optional
+            One of that library; its default if not given.
+        """
+        moved = {
+            name: transfer(getattr(self, name), xp, device)
+            for name in self.array_fields()
+        }
+        return replace(self, **moved)
+
+
+def _device(x: Array) -> str:
+    return str(device_of(x))
+
+
+def data_rows(
+    x: Array, mask: Array | None, granularity: Granularity, *, xp: Namespace
+) -> tuple[Array, Array | None]:
+    """Return the data as rows of the granularity, and where they hold data that counts.
+
+    Raises
+    ------
+    TypeError
+        If the data is not floating-point or the mask not boolean.
+    ValueError
+        If the mask does not broadcast to the data.
+    """
+    check_floating(x)
+    rows, keep = granularity.to_rows(x, xp=xp)
+    if mask is None:
+        return rows, keep
+    if dtype_name(mask.dtype) != "bool":
+        raise TypeError(f"`mask` must be boolean; got {dtype_name(mask.dtype)}.")
+    chosen, _ = granularity.to_rows(broadcast(mask, x, "mask", xp=xp), xp=xp)
+    return rows, chosen if keep is None else xp.logical_and(chosen, keep)
+
+
+def broadcast(y: Array, x: Array, name: str, *, xp: Namespace) -> Array:
+    """Return `y` in the shape of the data `x`."""
+    try:
+        return xp.broadcast_to(y, x.shape)
+    except (ValueError, RuntimeError):
+        raise ValueError(
+            f"`{name}` must broadcast to the shape of the data; "
+            f"got {tuple(y.shape)} and {tuple(x.shape)}."
+        ) from None
+
+
+def check_floating(x: Array) -> None:
+    """Refuse data that has no calibration range of its own."""
+    name = dtype_name(x.dtype)
+    if name not in FLOATS:
+        raise TypeError(f"data must be floating-point (16, 32 or 64 bits); got {name}.")
+
+
+def state_extents(granularity: Granularity, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of the scales that a state of such data shall have."""
+    return () if isinstance(granularity, PerTensor) else granularity.scale_shape(shape)

@@ -1,0 +1,213 @@
+"""The histogram that merges exactly, whatever the order and size of the batches."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+from array_api_compat import device as device_of
+
+from qcore.granularity import Granularity, PerTensor
+from qcore.libraries import arithmetic, namespace
+from qcore.statistics.base import (
+    Statistics,
+    broadcast,
+    data_rows,
+    state_extents,
+    static,
+)
+from qcore.statistics.tally import K_MAX, K_MIN, WEIGHT_UNIT, regrid, tally
+from qcore.typing import Array, Namespace
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Histogram(Statistics):
+    """
+    Signed counts on a grid whose slots are a power of two wide.
+
+    A value x counts in slot j of its sign where ``j * 2**k <= |x| < (j + 1) * 2**k``.
+    A zero, or a magnitude below 2**-126, counts in `zeros` and in no slot. When the
+    range grows neighbouring slots add up, which equals counting afresh. So a state is a
+    function of the values seen alone: not of batches, order, machines or library.
+
+    Attributes
+    ----------
+    counts : array
+        int64 ``[C, 2, slots]``, negative values first.
+    exponents : array
+        int64 ``[C, 2, 256]``: the values of slot 0 by their float32 exponent field.
+    k : array
+        int32 ``[C]``: log2 of the slots' width.
+    zeros : array
+        int64 ``[C]``.
+    bins : int
+        Resolution asked for; at least so many slots are in use.
+    weighted : bool
+        Whether values count by weights, in multiples of 2**-16.
+    """
+
+    counts: Array
+    exponents: Array
+    k: Array
+    zeros: Array
+    bins: int = static()
+    weighted: bool = static(default=False)
+
+    counted: ClassVar[tuple[str, ...]] = (
+        "counts",
+        "exponents",
+        "zeros",
+        "nans",
+        "infs",
+    )
+
+    @classmethod
+    def of(
+        cls,
+        x: Array,
+        /,
+        *,
+        bins: int = 2048,
+        granularity: Granularity = PerTensor(),  # noqa: B008 - frozen
+        mask: Array | None = None,
+        weights: Array | None = None,
+        xp: Namespace | None = None,
+    ) -> Self:
+        """
+        Return the histogram of `x`.
+
+        Parameters
+        ----------
+        x : array
+            Floating-point data of any shape; float64 is rounded to float32. NaN and
+            infinity are counted apart.
+        bins : int, optional
+            Resolution, at least 2; the state has ``2 * 2**ceil(log2(bins))`` slots for
+            each sign.
+        granularity : granularity, optional
+            Which elements share a histogram.
+        mask : array, optional
+            Booleans that broadcast to `x`: values count where true.
+        weights : array, optional
+            Non-negative floating-point weights that broadcast to `x`, rounded to
+            multiples of 2**-16.
+
+        Raises
+        ------
+        TypeError
+            If `x` is not floating-point or the mask not boolean.
+        ValueError
+            If `bins` is less than 2, or mask or weights do not broadcast.
+        """
+        if not isinstance(bins, int) or bins < 2:
+            raise ValueError(f"`bins` must be an integer of at least 2; got {bins!r}.")
+        xp = namespace(x, xp)
+        with arithmetic(xp):
+            rows, keep = data_rows(x, mask, granularity, xp=xp)
+            units = None
+            if weights is not None:
+                whole = broadcast(_units(weights, xp=xp), x, "weights", xp=xp)
+                units, _ = granularity.to_rows(whole, xp=xp)
+            slots = 2 << (bins - 1).bit_length()
+            counts = tally(rows, keep, units, slots, xp=xp)
+        return cls(
+            **counts._asdict(),
+            bins=bins,
+            granularity=granularity,
+            extents=state_extents(granularity, x.shape),
+            weighted=weights is not None,
+        )
+
+    def update(
+        self, x: Array, /, mask: Array | None = None, weights: Array | None = None
+    ) -> Self:
+        """
+        Return the histogram of `x` and of all values seen before.
+
+        Parameters
+        ----------
+        x, mask, weights : array
+            As in `of`. Weights are needed just if the state began with weights.
+
+        Raises
+        ------
+        TypeError
+            If `x` is not floating-point, the mask not boolean, or weights are given to
+            a state without, or not to one with them.
+        ValueError
+            If the extents, library or device of `x` are not those of the state.
+        """
+        if (weights is not None) != self.weighted:
+            raise TypeError(
+                "`weights` must be given to every update or to none; "
+                f"this state began {'with' if self.weighted else 'without'} them."
+            )
+        return self.merge(
+            type(self).of(
+                x,
+                bins=self.bins,
+                granularity=self.granularity,
+                mask=mask,
+                weights=weights,
+                xp=namespace(x, None),
+            )
+        )
+
+    def rescale(self, k: Array | int, /) -> Self:
+        """
+        Return the same values counted on wider slots.
+
+        Parameters
+        ----------
+        k : int or array
+            log2 of the new width, an integer or int32 ``[C]``; a k smaller than the
+            state's own, which would need finer counts, leaves the state's.
+        """
+        xp = self.xp
+        with arithmetic(xp):
+            wanted = xp.full_like(self.k, k) if isinstance(k, int) else k
+            new_k = xp.maximum(self.k, xp.astype(wanted, xp.int32))
+            counts, exponents = regrid(
+                self.counts, self.exponents, self.k, new_k, xp=xp
+            )
+        return replace(self, counts=counts, exponents=exponents, k=new_k)
+
+    def _merged(self, other: Self, *, xp: Namespace) -> Self:
+        k = xp.maximum(self.k, other.k)
+        mine, theirs = self.rescale(k), other.rescale(k)
+        return super(Histogram, mine)._merged(theirs, xp=xp)
+
+    @property
+    def slots(self) -> int:
+        """Slots for each sign."""
+        return int(self.counts.shape[-1])
+
+    @property
+    def width(self) -> Array:
+        """Width of a slot, float64 ``[C]``: ``2**k``."""
+        xp = self.xp
+        with arithmetic(xp):
+            powers = xp.asarray(
+                [2.0**k for k in range(K_MIN, K_MAX + 1)],
+                dtype=xp.float64,
+                device=device_of(self.k),
+            )
+            return xp.take(powers, xp.astype(self.k, xp.int64) - K_MIN)
+
+    @property
+    def resolution_lost(self) -> Array:
+        """
+        Share of the values outside zero that slot 0 holds, float64 ``[C]``.
+
+        Near 1, one outlier is thousands of times larger than the bulk, whose shape the
+        slots do not show; `exponents` do.
+        """
+        xp = self.xp
+        with arithmetic(xp):
+            first = xp.astype(xp.sum(self.counts[:, :, 0], axis=1), xp.float64)
+            every = xp.astype(xp.sum(self.counts, axis=(1, 2)), xp.float64)
+            return first / xp.maximum(every, xp.ones_like(every))
+
+
+def _units(weights: Array, *, xp: Namespace) -> Array:
+    """Return weights as whole multiples of their unit."""
+    whole = xp.round(xp.astype(weights, xp.float64) * (1 / WEIGHT_UNIT))
+    return xp.astype(xp.maximum(whole, xp.zeros_like(whole)), xp.int64)
