@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from qcore.affine import to_codes, to_grid
+from qcore.arithmetic import divide
 from qcore.kernels import Kernel, map_blocks
 from qcore.libraries import Library, register_library
 from qcore.methods.entropy import merged_information
@@ -24,6 +25,7 @@ register_library(
     Library(
         arithmetic=lambda: jax.enable_x64(True),
         is_concrete=lambda x: not isinstance(x, jax.core.Tracer),
+        detached=jax.lax.stop_gradient,
     ),
 )
 
@@ -47,6 +49,24 @@ def _(blocks: jax.Array, function: Callable[[jax.Array], jax.Array], /) -> Any:
 def _(index: jax.Array, weights: jax.Array | None, length: int, /) -> Any:
     amount = jnp.int64(1) if weights is None else weights
     return jnp.zeros(length, jnp.int64).at[index].add(amount, mode="drop")
+
+
+@divide.accelerate(NAME, traceable=True)
+def _(x: jax.Array, scale: jax.Array, /) -> Any:
+    """Divide truly where XLA:CPU takes subnormal numbers for zero.
+
+    Such a number is a whole multiple of 2**-149, which is read from its pattern and
+    divided in a range where nothing is subnormal.
+    """
+    quotient = divide.reference(x, scale, xp=jnp)
+    if x.dtype != jnp.float32:
+        return quotient
+    pattern = jax.lax.bitcast_convert_type(x, jnp.int32)
+    multiple = pattern & 0x7FFFFFFF
+    raised = jnp.astype(multiple, jnp.float32) * 2.0**-23
+    small = divide.reference(raised, scale * 2.0**126, xp=jnp)
+    small = jnp.where(pattern < 0, -small, small)
+    return jnp.where(multiple < 0x800000, small, quotient)
 
 
 @to_host.accelerate(NAME)

@@ -24,7 +24,7 @@ def _is_concrete(x: Any) -> bool:
     )
 
 
-register_library(NAME, Library(is_concrete=_is_concrete))
+register_library(NAME, Library(is_concrete=_is_concrete, detached=lambda x: x.detach()))
 
 
 def _register(cls: type, arrays: tuple[str, ...], constants: tuple[str, ...]) -> None:

@@ -22,6 +22,7 @@ from qcore.reduce import reduce_amax, reduce_range
 from qcore.spec import QParams, QuantSpec
 from qcore.statistics import Histogram, MovingRange, Range, stack, unstack
 from qcore.tensor_quant import fake_tensor_quant, tensor_quant
+from qcore.weights import mean_ratio, qparams_from_weights
 
 __all__ = [
     "FileFormatError",
@@ -48,12 +49,14 @@ __all__ = [
     "fake_quantize",
     "fake_tensor_quant",
     "load",
+    "mean_ratio",
     "methods",
     "pack",
     "parse_format",
     "qparams_from_amax",
     "qparams_from_data",
     "qparams_from_range",
+    "qparams_from_weights",
     "quantize",
     "reduce_amax",
     "reduce_range",

@@ -57,11 +57,11 @@ def calibrate(
     StatisticsError
         If the method needs other statistics.
     """
-    xp = namespace(statistics.min, xp)
+    lo, hi = compute_range(
+        statistics, spec, method, nonfinite=nonfinite, xp=xp, **options
+    )
+    xp = namespace(lo, xp)
     with arithmetic(xp):
-        lo, hi = compute_range(
-            statistics, spec, method, nonfinite=nonfinite, xp=xp, **options
-        )
         lo, hi = (xp.reshape(end, statistics.extents) for end in (lo, hi))
         spec = replace(spec, granularity=statistics.granularity)
         return qparams_from_range(lo, hi, spec, xp=xp)
@@ -102,6 +102,8 @@ def compute_range(
         raise TypeError(
             f"`statistics` must be such as Histogram; got {type(statistics).__name__}."
         )
+    if not isinstance(spec, QuantSpec):
+        raise TypeError(f"`spec` must be a QuantSpec; got {type(spec).__name__}.")
     xp = namespace(statistics.min, xp)
     with arithmetic(xp):
         tainted = statistics.nans + xp.sum(statistics.infs, axis=-1) > 0

@@ -1,5 +1,6 @@
 """How far quantized data will be from what statistics describe."""
 
+from qcore.errors import StatisticsError
 from qcore.formats import FloatFormat
 from qcore.libraries import arithmetic, namespace
 from qcore.methods.ends import gather
@@ -46,9 +47,15 @@ def expected_error(
     ------
     ValueError
         If the metric is unknown or the number of scales does not fit.
+    StatisticsError
+        If the statistics are not a Histogram.
     """
     if metric not in ("mse", "sqnr"):
         raise ValueError(f"`metric` must be 'mse' or 'sqnr'; got {metric!r}.")
+    if not isinstance(statistics, Histogram):
+        raise StatisticsError(
+            f"the expected error needs Histogram; got {type(statistics).__name__}."
+        )
     xp = namespace(statistics.min, xp)
     with arithmetic(xp):
         counts, width = statistics.counts, statistics.width

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -39,7 +40,7 @@ def save(path: str | os.PathLike[str], statistics: Mapping[str, Any], /) -> None
     Raises
     ------
     TypeError
-        If a value is not statistics.
+        If a name is not a string or a value not statistics.
     OSError
         If the file cannot be written.
     """
@@ -50,6 +51,8 @@ def save(path: str | os.PathLike[str], statistics: Mapping[str, Any], /) -> None
     arrays: dict[str, Any] = {}
     states = []
     for number, (name, state) in enumerate(statistics.items()):
+        if not isinstance(name, str):
+            raise TypeError(f"`statistics` must have strings for names; got {name!r}.")
         if not isinstance(state, Statistics):
             raise TypeError(
                 f"`statistics` must hold states such as Histogram; got "
@@ -96,15 +99,13 @@ def load(
     """
     import numpy as np
 
-    from qcore.transfer import from_host
-
     try:
         arrays, header = _read(Path(path))
         states = {
             described["name"]: _state(number, described, arrays)
             for number, described in enumerate(header["states"])
         }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, FileFormatError):
             raise
         raise FileFormatError(
@@ -112,16 +113,7 @@ def load(
             f"({type(error).__name__}: {error})."
         ) from error
     target = np if xp is None else xp
-    return {
-        name: cls(
-            **{
-                field: from_host(values, target, device)
-                for field, values in parts.items()
-            },
-            **settings,
-        )
-        for name, (cls, parts, settings) in states.items()
-    }
+    return {name: state.to(target, device) for name, state in states.items()}
 
 
 @contextmanager
@@ -184,7 +176,6 @@ def _description(name: str, state: Any) -> dict[str, Any]:
     return {
         "name": name,
         "class": type(state).__name__,
-        "slots": getattr(state, "slots", None),
         "granularity": {"class": type(granularity).__name__, **asdict(granularity)},
         "settings": settings,
     }
@@ -218,26 +209,31 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return arrays, header
 
 
-def _state(
-    number: int, described: dict[str, Any], arrays: dict[str, Any]
-) -> tuple[type, dict[str, Any], dict[str, Any]]:
-    """Return class, arrays and settings of one state."""
+def _state(number: int, described: dict[str, Any], arrays: dict[str, Any]) -> Any:
+    """Return one state, in arrays of numpy, its shapes checked."""
     import numpy as np
 
-    from qcore import statistics
+    from qcore.statistics import Statistics
+    from qcore.statistics.histogram import slots_for
+    from qcore.statistics.tally import EXPONENTS
 
-    cls = getattr(statistics, described["class"])
-    parts = {
-        field: arrays[f"{number}.{field}"].astype(_DTYPES.get(field, "int64"))
-        for field in cls.array_fields()
-    }
-    if "counts" in parts:
-        counts = parts["counts"]
-        missing = described["slots"] - counts.shape[2]
-        parts["counts"] = np.pad(counts, ((0, 0), (0, 0), (0, missing)))
+    kinds = {kind.__name__: kind for kind in Statistics.__subclasses__()}
+    cls = kinds[described["class"]]
     settings = {**described["settings"], "granularity": _granularity(described)}
     settings["extents"] = tuple(settings["extents"])
-    return cls, parts, settings
+    slots = slots_for(settings["bins"]) if "bins" in settings else 0
+    rest = {"infs": (2,), "counts": (2, slots), "exponents": (2, EXPONENTS)}
+    parts = {}
+    for field in cls.array_fields():
+        values = arrays[f"{number}.{field}"].astype(_DTYPES.get(field, "int64"))
+        if field == "counts":
+            missing = slots - values.shape[2]
+            values = np.pad(values, ((0, 0), (0, 0), (0, missing)))
+        expected = (prod(settings["extents"]), *rest.get(field, ()))
+        if values.shape != expected:
+            raise ValueError(f"{field} of shape {values.shape}, not {expected}")
+        parts[field] = values
+    return cls(**parts, **settings)
 
 
 def _granularity(described: dict[str, Any]) -> Granularity:

@@ -137,8 +137,9 @@ class PerBlock:
             return scale
         whole = (*scale.shape[: cut + 1], self.size, *scale.shape[cut + 1 :])
         runs = xp.broadcast_to(xp.expand_dims(scale, axis=cut + 1), whole)
-        flat = xp.reshape(runs, (*shape[:cut], -1, *shape[cut + 1 :]))
-        return flat[(slice(None),) * cut + (slice(shape[cut]),)]
+        padded = scale.shape[cut] * self.size
+        flat = xp.reshape(runs, (*shape[:cut], padded, *shape[cut + 1 :]))
+        return flat[(*(slice(None),) * cut, slice(shape[cut]), ...)]
 
 
 Granularity: TypeAlias = PerTensor | PerChannel | PerBlock

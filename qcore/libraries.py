@@ -20,6 +20,10 @@ def _always(_: Array) -> bool:
     return True
 
 
+def _same(x: Array) -> Array:
+    return x
+
+
 @dataclass(frozen=True)
 class Library:
     """The ways in which a library needs to be asked differently.
@@ -31,10 +35,13 @@ class Library:
         by default, no warnings about infinities that the formulas expect.
     is_concrete
         Whether an array holds values now, rather than stand for those of a later run.
+    detached
+        The same values, cut off from what computed them: no gradient flows.
     """
 
     arithmetic: Callable[[], AbstractContextManager[object]] = nullcontext
     is_concrete: Callable[[Array], bool] = _always
+    detached: Callable[[Array], Array] = _same
 
 
 _PLAIN = Library()
@@ -88,3 +95,8 @@ def arithmetic(xp: Namespace, /) -> AbstractContextManager[object]:
 def is_concrete(x: Array, xp: Namespace, /) -> bool:
     """Whether the values of `x` can be looked at now (not while tracing)."""
     return _libraries.get(library_name(xp), _PLAIN).is_concrete(x)
+
+
+def detached(x: Array, xp: Namespace, /) -> Array:
+    """Return the values of `x` without the graph of a library that differentiates."""
+    return _libraries.get(library_name(xp), _PLAIN).detached(x)

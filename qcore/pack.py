@@ -78,11 +78,15 @@ def unpack(
 
     Raises
     ------
+    TypeError
+        If `packed` is not uint8.
     ValueError
         If the bytes are not as many as such codes take.
     """
     xp = namespace(packed, xp)
     fmt = _narrow_format(format)
+    if dtype_name(packed.dtype) != "uint8":
+        raise TypeError(f"`packed` must be uint8; got {dtype_name(packed.dtype)}.")
     count = prod(shape)
     expected = -(-count * fmt.bits // 8)
     if packed.ndim != 1 or packed.shape[0] != expected:

@@ -55,7 +55,7 @@ class QuantSpec:
                 raise ValueError(
                     f"{self.format.name} must be symmetric: floats have no zero point."
                 )
-        if not hasattr(self.granularity, "scale_shape"):
+        if not isinstance(self.granularity, Granularity):
             raise TypeError(
                 "`granularity` must be PerTensor(), PerChannel(axis) or "
                 f"PerBlock(axis, size); got {self.granularity!r}."

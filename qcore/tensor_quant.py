@@ -106,20 +106,20 @@ def _quantized(
     """Return the integers and the scale in the dtype of the arithmetic."""
     x, amax = to_computing_dtype(inputs, xp=xp), to_computing_dtype(amax, xp=xp)
     amax = xp.astype(amax, x.dtype)
-    if is_concrete(x, xp):
-        if bool(xp.any(amax < 0)):
-            raise ValueError("`amax` must not be negative; got a negative value.")
-        if unsigned and bool(xp.any(x < 0)):
-            raise TypeError(
-                "`inputs` must not be negative if unsigned; got a negative value."
-            )
+    amax_is_known = is_concrete(amax, xp)
+    if amax_is_known and bool(xp.any(amax < 0)):
+        raise ValueError("`amax` must not be negative; got a negative value.")
+    if unsigned and is_concrete(x, xp) and bool(xp.any(x < 0)):
+        raise TypeError(
+            "`inputs` must not be negative if unsigned; got a negative value."
+        )
     top = 2 ** (num_bits - 1 + unsigned) - 1
     bottom = 0 if unsigned else -top - (not narrow_range)
     is_tiny = amax <= _SMALLEST_AMAX
     amax = xp.where(is_tiny, xp.ones_like(amax), amax)
     scale = divide(xp.full_like(amax, float(top)), amax, xp=xp)
     is_half = inputs.dtype == getattr(xp, "float16", None)
-    if is_half and is_concrete(x, xp) and bool(xp.any(scale > _LARGEST_HALF)):
+    if is_half and amax_is_known and bool(xp.any(scale > _LARGEST_HALF)):
         raise ValueError(
             f"`amax` must be at least {top / _LARGEST_HALF:.3g} for float16 inputs, "
             "whose scale would overflow; got a smaller value."

@@ -190,7 +190,7 @@ def divergence(
     ends = (
         (
             first,
-            first + 1,
+            first,
             first + _rounded_up(widths * cells[1], xp=xp),
             below + aside,
         ),

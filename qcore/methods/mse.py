@@ -20,6 +20,9 @@ from qcore.spec import QuantSpec
 from qcore.statistics import Histogram
 from qcore.typing import Array, Namespace
 
+_LARGEST = (2 - 2.0**-23) * 2.0**127
+"""Of float32, which a step beyond the values seen may exceed."""
+
 
 @register_method("mse", needs=(Histogram,))
 def mse(
@@ -35,7 +38,7 @@ def mse(
     spec : QuantSpec
         Symmetric: the range reaches to a slot edge or to the largest magnitude seen.
         Asymmetric: its ends are whole steps, so that the zero point it was scored with
-        is the one it gets; they may lie up to a step beyond the values seen.
+        is the one it gets; they may lie a slot and a step beyond the values seen.
     """
     low, high = spanned(statistics.min, statistics.max, spec, xp=xp)
     if spec.symmetric:
@@ -75,7 +78,8 @@ def _asymmetric(
     widths = _edges(statistics, 2 * statistics.slots, xp=xp)
     errors = affine_error(statistics.counts, widths * (1 / codes), codes, xp=xp)
     best = best_candidate(errors, widths - 1 < (below + above)[:, None], xp=xp)
-    step = xp.astype(best + 1, xp.float64) * (1 / codes)
+    # Nothing but zeros has no width; its step is of no matter but must be one.
+    step = xp.astype(xp.clip(best, 0, None) + 1, xp.float64) * (1 / codes)
 
     sides = sides_of(statistics.counts, xp=xp)
     errors, splits = zero_point_errors(sides, step[:, None], codes, xp=xp)
@@ -89,6 +93,7 @@ def _asymmetric(
     idle = xp.where(is_good, idle, xp.full_like(idle, float("inf")))
     chosen = last_true(idle <= xp.min(idle, axis=1, keepdims=True), xp=xp)
     split = gather(xp.broadcast_to(splits, idle.shape), chosen[:, None], xp=xp)[:, 0]
-    unit = step * statistics.width
-    lo, hi = -split * unit, (codes - split) * unit
+    unit = xp.where(best < 0, xp.zeros_like(step), step * statistics.width)
+    lo = xp.clip(-split * unit, -_LARGEST, None)
+    hi = xp.clip((codes - split) * unit, None, _LARGEST)
     return xp.astype(lo, xp.float32), xp.astype(hi, xp.float32)

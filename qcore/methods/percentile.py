@@ -41,11 +41,18 @@ def percentile(
     Raises
     ------
     ValueError
-        If a share lies outside [0, 100], or a pair is given for a symmetric range.
+        If a share lies outside [0, 100], a pair descends, or a pair is given for a
+        symmetric range.
     """
-    shares = percentile if isinstance(percentile, tuple) else (percentile,)
-    if len(shares) > 2 or not all(0 <= share <= 100 for share in shares):
+    shares = (
+        tuple(percentile) if isinstance(percentile, tuple | list) else (percentile,)
+    )
+    if not all(0 <= share <= 100 for share in shares):
         raise ValueError(f"`percentile` must lie in [0, 100]; got {percentile}.")
+    if len(shares) not in (1, 2) or shares[0] > shares[-1]:
+        raise ValueError(
+            f"`percentile` must be one number or an ascending pair; got {percentile}."
+        )
     n = statistics.zeros + xp.sum(statistics.counts, axis=(1, 2))
 
     def reach(side: Array, share: float, limit: Array) -> Array:

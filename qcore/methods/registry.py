@@ -69,7 +69,7 @@ def register_method(
     Parameters
     ----------
     name, *aliases : str
-        What it is called.
+        What it is called, in any case.
     needs : tuple of statistics classes
         What it can read; given anything else, the caller gets an error naming these.
     overwrite : bool, optional
@@ -97,15 +97,19 @@ def register_method(
     >>> [float(end[0]) for end in qcore.compute_range(seen, qcore.QuantSpec(), "half")]
     [-4.0, 2.0]
     """
-    for taken in (name, *aliases):
+    key, *others = names = [wanted.lower() for wanted in (name, *aliases)]
+    for taken in names:
         if not overwrite and (taken in _methods or taken in _aliases):
             raise ValueError(
                 f"method {taken!r} is registered already; pass `overwrite=True`."
             )
 
     def register(function: MethodFunction) -> MethodFunction:
-        _methods[name] = Method(name, function, needs)
-        _aliases.update(dict.fromkeys(aliases, name))
+        for taken in names:
+            _methods.pop(taken, None)
+            _aliases.pop(taken, None)
+        _methods[key] = Method(key, function, needs)
+        _aliases.update(dict.fromkeys(others, key))
         return function
 
     return register

@@ -86,7 +86,7 @@ def symmetric_error(
     # Codes that both sides have share their cells, so their counts add up first.
     shared = min(len(side) for side in sides)
     parts = [
-        (tail_of(of, xp=xp), *_cells(levels, device, xp=xp))
+        (tail_of(of, xp=xp), *cells_between(levels, device, xp=xp))
         for of, levels in (
             (negative + positive, sides[0][:shared]),
             (negative, sides[0][shared - 1 :]),
@@ -99,7 +99,7 @@ def symmetric_error(
     def score(number: Array) -> Array:
         step = xp.take(steps, number, axis=1)
         gain = sum(
-            xp.sum(_gains(tail, step, edges, spans, xp=xp), axis=-1)
+            xp.sum(gains(tail, step, edges, spans, xp=xp), axis=-1)
             for tail, edges, spans in parts
         )
         return _at_least_zero(moment[:, None] - 2 * step * gain, xp=xp)
@@ -125,13 +125,16 @@ def affine_error(counts: Array, steps: Array, codes: int, /, *, xp: Namespace) -
     Returns
     -------
     array
-        float64 ``[C, S]``, in squared slots.
+        float64 ``[C, S]``, in squared slots; infinite for steps so wide that a range
+        one slot narrower would hold all slots in use.
     """
     sides = sides_of(counts, xp=xp)
 
     def score(number: Array) -> Array:
         step = xp.take(steps, number, axis=1)
-        return xp.min(zero_point_errors(sides, step, codes, xp=xp)[0], axis=-1)
+        error = xp.min(zero_point_errors(sides, step, codes, xp=xp)[0], axis=-1)
+        is_idle = step * codes - 1 >= xp.sum(sides.used, axis=-1)[:, None]
+        return xp.where(is_idle, xp.full_like(error, float("inf")), error)
 
     terms = counts.shape[0] * (min(codes, _SPLITS) + 2)
     return score_candidates(
@@ -181,10 +184,10 @@ def zero_point_errors(
         below = _splits(sides, steps, codes, xp=xp)
         return fine_affine_error(sides, steps[:, :, None], below, codes, xp=xp), below
     device = device_of(sides.moment)
-    edges, spans = _cells([float(q) for q in range(codes + 1)], device, xp=xp)
+    edges, spans = cells_between([float(q) for q in range(codes + 1)], device, xp=xp)
     left, right = (
         xp.cumulative_sum(
-            _gains(tail, steps, edges, spans, xp=xp), axis=-1, include_initial=True
+            gains(tail, steps, edges, spans, xp=xp), axis=-1, include_initial=True
         )
         for tail in (sides.negative, sides.positive)
     )
@@ -202,7 +205,7 @@ def fine_affine_error(
     )
 
 
-def _cells(
+def cells_between(
     levels: list[float], device: object, *, xp: Namespace
 ) -> tuple[Array, Array]:
     """Return the edges between neighbouring levels, and the distances of the levels."""
@@ -213,7 +216,7 @@ def _cells(
     )
 
 
-def _gains(
+def gains(
     tail: Tail, step: Array, edges: Array, spans: Array, *, xp: Namespace
 ) -> Array:
     """Return the terms of the sum over codes, ``[C, S, n]``."""

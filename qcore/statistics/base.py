@@ -7,7 +7,7 @@ from array_api_compat import device as device_of
 
 from qcore.arithmetic import FLOATS, dtype_name
 from qcore.granularity import Granularity, PerTensor
-from qcore.libraries import arithmetic, library_name, namespace
+from qcore.libraries import arithmetic, detached, library_name, namespace
 from qcore.transfer import transfer
 from qcore.typing import Array, Device, Namespace
 
@@ -159,7 +159,7 @@ def data_rows(
         If the mask does not broadcast to the data.
     """
     check_floating(x)
-    rows, keep = granularity.to_rows(x, xp=xp)
+    rows, keep = granularity.to_rows(detached(x, xp), xp=xp)
     if mask is None:
         return rows, keep
     if dtype_name(mask.dtype) != "bool":

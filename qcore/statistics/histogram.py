@@ -87,8 +87,8 @@ class Histogram(Statistics):
         mask : array, optional
             Booleans that broadcast to `x`: values count where true.
         weights : array, optional
-            Non-negative floating-point weights that broadcast to `x`, rounded to
-            multiples of 2**-16.
+            Floating-point weights that broadcast to `x`, rounded to multiples of
+            2**-16; what is then not positive, or not finite, masks its value.
 
         Raises
         ------
@@ -106,8 +106,8 @@ class Histogram(Statistics):
             if weights is not None:
                 whole = broadcast(_units(weights, xp=xp), x, "weights", xp=xp)
                 units, _ = granularity.to_rows(whole, xp=xp)
-            slots = 2 << (bins - 1).bit_length()
-            counts = tally(rows, keep, units, slots, xp=xp)
+                keep = units > 0 if keep is None else xp.logical_and(keep, units > 0)
+            counts = tally(rows, keep, units, slots_for(bins), xp=xp)
         return cls(
             **counts._asdict(),
             bins=bins,
@@ -207,7 +207,14 @@ class Histogram(Statistics):
             return first / xp.maximum(every, xp.ones_like(every))
 
 
+def slots_for(bins: int, /) -> int:
+    """Return how many slots each sign has, so that at least `bins` are in use."""
+    return 2 << (bins - 1).bit_length()
+
+
 def _units(weights: Array, *, xp: Namespace) -> Array:
-    """Return weights as whole multiples of their unit."""
+    """Return weights as whole multiples of their unit, 0 for what is no weight."""
     whole = xp.round(xp.astype(weights, xp.float64) * (1 / WEIGHT_UNIT))
-    return xp.astype(xp.maximum(whole, xp.zeros_like(whole)), xp.int64)
+    none = xp.zeros_like(whole)
+    whole = xp.where(xp.isfinite(whole), xp.clip(whole, 0, 2.0**62), none)
+    return xp.astype(whole, xp.int64)
