@@ -1,0 +1,193 @@
+"""Each native function equals the portable one, run on arrays of NumPy."""
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pkgutil import walk_packages
+
+import numpy as np
+import pytest
+from array_api_compat import numpy
+
+import qcore
+from qcore import parse_format
+from qcore.kernels import Kernel
+from qcore.libraries import arithmetic, library_name
+
+# Sums of logarithms and squares may be added in another order; a quotient below the
+# smallest normal number, which has the code of zero, may be one. All else is exact.
+TOLERANCE = {
+    "merged_information": {"rtol": 1e-11},
+    "symmetric_error": {"rtol": 1e-9},
+    "affine_error": {"rtol": 1e-9},
+    "divide": {"rtol": 0, "atol": 2.0**-126},
+}
+
+
+def kernels():
+    """Return all kernels of the core by name, its backends loaded."""
+    for entry in entry_points(group="qcore.backends"):
+        if find_spec(entry.name.partition(".")[0]):
+            entry.load()
+    outside = ("qcore.backends", "qcore.adapters")
+    modules = [
+        import_module(module.name)
+        for module in walk_packages(qcore.__path__, "qcore.")
+        if not module.name.startswith(outside)
+    ]
+    found = {v for m in modules for v in vars(m).values() if isinstance(v, Kernel)}
+    return {kernel.__name__: kernel for kernel in found}
+
+
+KERNELS = kernels()
+PAIRS = [
+    pytest.param(library, name, id=f"{library}-{name}")
+    for name, kernel in sorted(KERNELS.items())
+    for library, key in (("numpy", "numpy"), ("torch", "torch"), ("jax", "jax.numpy"))
+    if key in kernel.native
+]
+
+
+def data(seed=0):
+    """Return rows with all that is hard: zeros, subnormals, NaN, infinity, any bits."""
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((3, 70_000)).astype(np.float32)
+    rows[0, ::5] = 0
+    rows[1] = (
+        rng.integers(0, 2**32, 70_000, dtype=np.uint64)
+        .astype(np.uint32)
+        .view(np.float32)
+    )
+    rows[2, 7:12] = np.nan, np.inf, -np.inf, 2.0**-140, 3e38
+    return rows
+
+
+def counts(seed=0):
+    """Return counts of two channels: a bell, and one beside which most is empty."""
+    rng = np.random.default_rng(seed)
+    bell = 1e6 * np.exp(-(np.linspace(0, 6, 512) ** 2) / 2)
+    sparse = rng.integers(0, 9, 512) * (rng.random(512) < 0.1)
+    return np.stack([[bell, bell * 0.7], [sparse, np.zeros(512)]]).astype(np.int64)
+
+
+def divisions(array):
+    x = data()[2]
+    scale = np.random.default_rng(1).uniform(0.01, 0.1, (3, 1)).astype(np.float32)
+    return [(array(data()), array(scale)), (array(x), array(np.float32(0.0371)))]
+
+
+def quantizations(array):
+    x, scale = data(), np.float32([[0.02], [0.5], [0.0371]])
+    cases = [("int8", [0, 3, -9]), ("uint16", [0, 300, 9]), ("float8_e4m3fn", [0] * 3)]
+    return [
+        (array(x), array(scale), array(np.int32(z)[:, None]), parse_format(name))
+        for name, z in cases
+    ]
+
+
+def tallies(array):
+    keep = np.random.default_rng(2).random((3, 70_000)) < 0.5
+    weights = np.random.default_rng(3).integers(0, 2**20, (3, 70_000))
+    x = array(data())
+    with np.errstate(invalid="ignore"):  # NaN of all kinds
+        wide = array(data().astype(np.float64) * 1e3)
+    return [
+        (x, None, None, 4096),
+        (x, array(keep), None, 64),
+        (x, None, array(weights), 64),
+        (array(np.zeros((2, 0), np.float32)), None, None, 64),
+        (wide, None, None, 64),
+    ]
+
+
+def countings(array):
+    index = np.random.default_rng(4).integers(0, 101, 5000)
+    weights = np.random.default_rng(5).integers(0, 2**55, 5000)
+    return [(array(index), None, 100), (array(index), array(weights), 100)]
+
+
+def regriddings(array):
+    exponents = np.zeros((2, 2, 256), np.int64)
+    k = np.int32([-3, 4])
+    steps = [k, k + 1, k + np.int32([0, 200])]
+    return [(*map(array, (counts(), exponents, k, new_k)),) for new_k in steps]
+
+
+def mergings(array):
+    line = counts()[:, 1]
+    first, last = np.zeros((1, 385), np.int64), np.arange(128, 513)[None]
+    cells = [
+        tuple(k / 128 for k in range(129)),
+        tuple((k / 30) ** 2 for k in range(31)),
+    ]
+    return [(array(line), array(first), array(last), c) for c in cells]
+
+
+def symmetric_errors(array):
+    steps = np.linspace(0.1, 5, 200)[None]
+    formats = map(parse_format, ("int8", "uint8", "float4_e2m1fn", "int16"))
+    return [(array(counts()), array(steps), fmt) for fmt in formats]
+
+
+def affine_errors(array):
+    steps = np.linspace(0.1, 5, 200)[None]
+    return [(array(counts()), array(steps), codes) for codes in (15, 255, 65535)]
+
+
+def blocks(array):
+    return [(array(np.arange(12.0).reshape(3, 4)), lambda block: block * 2)]
+
+
+def hosts(array):
+    return [(array(data()),), (array(np.int64([2**60])),)]
+
+
+ARGUMENTS = {
+    "divide": divisions,
+    "to_codes": quantizations,
+    "to_grid": quantizations,
+    "tally": tallies,
+    "count": countings,
+    "regrid": regriddings,
+    "merged_information": mergings,
+    "symmetric_error": symmetric_errors,
+    "affine_error": affine_errors,
+    "map_blocks": blocks,
+    "to_host": hosts,
+}
+
+
+@pytest.mark.parametrize(("xp", "name"), PAIRS, indirect=["xp"])
+def test_a_native_equals_the_portable_function(xp, array, to_numpy, name):
+    native, tolerance = (
+        KERNELS[name].native[library_name(xp)],
+        TOLERANCE.get(name, {"rtol": 0}),
+    )
+    declined = 0
+    for ours, theirs in zip(
+        ARGUMENTS[name](array), ARGUMENTS[name](np.asarray), strict=True
+    ):
+        with arithmetic(xp):
+            found = native(*ours)
+        if found is NotImplemented:
+            declined += 1
+            continue
+        with arithmetic(numpy):
+            expected = KERNELS[name].reference(*theirs, xp=numpy)
+        for one, other in zip(*map(as_tuple, (found, expected)), strict=True):
+            assert to_numpy(one).dtype == other.dtype
+            np.testing.assert_allclose(to_numpy(one), other, **tolerance)
+    assert declined < len(ARGUMENTS[name](array))
+
+
+def as_tuple(x):
+    return x if isinstance(x, tuple) else (x,)
+
+
+def test_every_native_is_compared():
+    assert {name for name, kernel in KERNELS.items() if kernel.native} <= set(ARGUMENTS)
+    assert set(ARGUMENTS) <= set(KERNELS)
+
+
+def test_every_kernel_has_a_name_of_its_own():
+    assert len(KERNELS) == len({id(kernel) for kernel in KERNELS.values()})

@@ -1,0 +1,330 @@
+"""What all statistics share: merging, moving, refusing, tracing."""
+
+from dataclasses import FrozenInstanceError, replace
+from importlib import import_module
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from qcore import (
+    Histogram,
+    MovingRange,
+    PerBlock,
+    PerChannel,
+    QParams,
+    QuantSpec,
+    Range,
+)
+from qcore.statistics.base import Statistics
+
+KINDS = [Range, Histogram]
+X = np.float32([[1, -2, np.nan, 0], [-np.inf, 3e38, 2.0**-140, 0.1]])
+Y = np.float32([[5, 0, 0, -9], [np.inf, np.nan, 1e-20, 0.3]])
+NAMESPACES = {
+    "numpy": "numpy",
+    "torch": "torch",
+    "jax": "jax.numpy",
+    "array_api_strict": "array_api_strict",
+}
+
+
+@pytest.fixture
+def same(to_numpy):
+    """A function that compares the arrays of two states, of whatever libraries."""
+
+    def compare(found, expected):
+        assert type(found) is type(expected)
+        for name in expected.array_fields():
+            pair = (to_numpy(getattr(state, name)) for state in (found, expected))
+            np.testing.assert_array_equal(*pair, name, strict=True)
+        for name in expected.static_fields():
+            assert getattr(found, name) == getattr(expected, name)
+
+    return compare
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_merging_is_commutative(array, same, kind):
+    one, other = kind.of(array(X)), kind.of(array(Y))
+    same(one.merge(other), other.merge(one))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_merging_is_associative(array, same, kind):
+    one, two, three = (kind.of(array(x)) for x in (X, Y, X * np.float32(1e-5)))
+    same(one.merge(two).merge(three), one.merge(two.merge(three)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_state_of_no_values_changes_nothing(array, same, kind):
+    state, empty = kind.of(array(X)), kind.of(array(X[:, :0]))
+    same(state.merge(empty), state)
+    same(empty.merge(state), state)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, MovingRange])
+def test_an_update_returns_a_new_state(array, same, kind):
+    state = kind.of(array(X))
+    state.update(array(Y))
+    same(state, kind.of(array(X)))
+    with pytest.raises(FrozenInstanceError):
+        state.min = state.max
+
+
+@pytest.mark.parametrize("kind", [*KINDS, MovingRange])
+def test_leaves_are_arrays_of_the_library(xp, run, array, kind):
+    state = run(kind.of, array(X)).update(array(Y))
+    dtypes = {"min": xp.float32, "max": xp.float32, "k": xp.int32}
+    for name in state.array_fields():
+        leaf = getattr(state, name)
+        assert type(leaf) is type(array(X))
+        assert leaf.dtype == dtypes.get(name, xp.int64)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, MovingRange])
+@pytest.mark.parametrize("other", [name for name in NAMESPACES if find_spec(name)])
+def test_a_state_moves_to_another_library(array, same, kind, other):
+    state = kind.of(array(X), granularity=PerChannel(0))
+    target = import_module(NAMESPACES[other])
+    moved = state.to(target)
+    same(moved, state)
+    assert type(moved.min) is type(target.asarray(X))
+    same(moved.update(target.asarray(Y)), state.update(array(Y)))
+
+
+@pytest.mark.parametrize("kind", [*KINDS, MovingRange])
+def test_a_state_moves_to_a_device(kind):
+    strict = pytest.importorskip("array_api_strict")
+    device = strict.Device("device1")
+    moved = kind.of(X).to(strict, device)
+    assert {getattr(moved, name).device for name in moved.array_fields()} == {device}
+
+
+def alternatives(kind, array):
+    """Return states that differ in one respect, and what that is called."""
+    x = array(X)
+    other = Histogram if kind is Range else Range
+    states = [
+        (other.of(x), "class"),
+        (kind.of(x, granularity=PerChannel(0)), "granularity"),
+        (kind.of(x, granularity=PerBlock(0, 1)), "granularity"),
+    ]
+    if kind is Histogram:
+        states += [
+            (kind.of(x, bins=2047), "bins"),
+            (kind.of(x, weights=array(np.ones_like(X))), "weighted"),
+        ]
+    return states
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_refused_merge_names_the_difference(array, kind):
+    for other, what in alternatives(kind, array):
+        with pytest.raises(ValueError, match=f"must share their {what}; got"):
+            kind.of(array(X)).merge(other)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_states_of_other_extents_do_not_merge(array, kind):
+    one = kind.of(array(X), granularity=PerChannel(0))
+    other = kind.of(array(X[:1]), granularity=PerChannel(0))
+    said = r"must share their extents; got \(2, 1\) and \(1, 1\)"
+    with pytest.raises(ValueError, match=said):
+        one.merge(other)
+    with pytest.raises(ValueError, match=said):
+        one.update(array(X[:1]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_states_of_other_libraries_do_not_merge(xp, array, kind):
+    if xp.__name__.endswith("numpy") and not xp.__name__.startswith("jax"):
+        other = kind.of(pytest.importorskip("array_api_strict").asarray(X))
+    else:
+        other = kind.of(X)
+    with pytest.raises(ValueError, match="must share their library; got"):
+        kind.of(array(X)).merge(other)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_states_on_other_devices_do_not_merge(kind):
+    strict = pytest.importorskip("array_api_strict")
+    one, other = (
+        kind.of(strict.asarray(X, device=strict.Device(name)))
+        for name in ("CPU_DEVICE", "device1")
+    )
+    with pytest.raises(ValueError, match="must share their device; got"):
+        one.merge(other)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_statistics_merge(array, kind):
+    with pytest.raises(TypeError, match="`other` must be statistics; got ndarray"):
+        kind.of(array(X)).merge(X)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, MovingRange])
+@pytest.mark.parametrize("dtype", ["bool", "int8", "int64", "uint8", "complex64"])
+def test_data_is_floating_point(array, kind, dtype):
+    with pytest.raises(TypeError, match=f"data must be floating-point .*; got {dtype}"):
+        kind.of(array([1, 0], dtype))
+
+
+@pytest.mark.parametrize("kind", [*KINDS, MovingRange])
+@pytest.mark.parametrize("x", [[1.0], 1.0, None])
+def test_what_is_no_array_is_refused(kind, x):
+    with pytest.raises(TypeError, match=r"`x` must be an array of numpy, torch, jax"):
+        kind.of(x)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, MovingRange])
+def test_a_mask_is_boolean(array, kind):
+    with pytest.raises(TypeError, match="`mask` must be boolean; got int8"):
+        kind.of(array(X), mask=array(np.ones_like(X), "int8"))
+
+
+@pytest.mark.parametrize("kind", [*KINDS, MovingRange])
+@pytest.mark.parametrize("shape", [(3,), (4, 2), (1, 2, 4)])
+def test_a_mask_broadcasts_to_the_data(array, kind, shape):
+    with pytest.raises(ValueError, match="`mask` must broadcast to the shape of the"):
+        kind.of(array(X), mask=array(np.ones(shape, bool)))
+
+
+@pytest.mark.parametrize("kind", [*KINDS, MovingRange])
+def test_an_axis_that_does_not_exist_is_refused(array, kind):
+    with pytest.raises(ValueError, match=r"axis 2 must lie in \[-2, 2\)"):
+        kind.of(array(X), granularity=PerChannel(2))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_per_tensor_the_rank_may_change(array, same, kind):
+    found = kind.of(array(X)).update(array(Y[0])).update(array(Y[1, :, None]))
+    same(found, kind.of(array(np.concatenate([X, Y]))))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_jax_folds_states_in_a_scan(same, kind):
+    jax = pytest.importorskip("jax")
+    batches = jax.numpy.asarray(np.stack([X, Y, X / 3]))
+
+    @jax.jit
+    def fold(batches):
+        first = kind.of(batches[0])
+        return jax.lax.scan(lambda s, x: (s.update(x), None), first, batches[1:])[0]
+
+    assert not jax.config.jax_enable_x64
+    same(fold(batches), kind.of(np.concatenate([X, Y, X / 3])))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_jax_maps_over_states(same, kind):
+    jax = pytest.importorskip("jax")
+    states = jax.jit(jax.vmap(kind.of))(jax.numpy.asarray(np.stack([X, Y])))
+    for i, x in enumerate((X, Y)):
+        one = jax.tree.map(lambda leaf, i=i: leaf[i], states)
+        same(one, kind.of(x))
+
+
+def test_jax_chooses_between_states(same):
+    jax = pytest.importorskip("jax")
+
+    @jax.jit
+    def f(state, x, wanted):
+        return jax.lax.cond(wanted, lambda: state.update(x), lambda: state)
+
+    state = Histogram.of(jax.numpy.asarray(X))
+    same(f(state, Y, True), Histogram.of(X).update(Y))
+    same(f(state, Y, False), Histogram.of(X))
+
+
+def test_jax_replicas_sync_by_a_maximum_and_a_sum(same):
+    jax = pytest.importorskip("jax")
+
+    def sync(x):
+        state = Histogram.of(x)
+        state = state.rescale(jax.lax.pmax(state.k, "replica"))
+        sums = {n: jax.lax.psum(getattr(state, n), "replica") for n in state.counted}
+        low, high = (
+            jax.lax.pmin(state.min, "replica"),
+            jax.lax.pmax(state.max, "replica"),
+        )
+        return replace(state, **sums, min=low, max=high)
+
+    both = jax.numpy.asarray(np.stack([X, Y]))
+    synced = jax.jit(jax.vmap(sync, axis_name="replica"))(both)
+    for i in range(2):
+        one = jax.tree.map(lambda leaf, i=i: leaf[i], synced)
+        same(one, Histogram.of(X).merge(Histogram.of(Y)))
+
+
+def test_jax_differentiates_beside_statistics(same):
+    jax = pytest.importorskip("jax")
+
+    def f(x):
+        return jax.numpy.sum(x * x), Histogram.of(x)
+
+    x = np.float32([1, -2, 3])
+    gradient, state = jax.jit(jax.grad(f, has_aux=True))(x)
+    np.testing.assert_array_equal(gradient, 2 * x)
+    same(state, Histogram.of(x))
+
+
+def test_torch_keeps_no_graph():
+    torch = pytest.importorskip("torch")
+    x = torch.ones(3, requires_grad=True)
+    for kind in (Histogram, Range, MovingRange):
+        state = kind.of(x * 2).update(x * 3)
+        assert not any(getattr(state, n).requires_grad for n in state.array_fields())
+
+
+# Under vmap its own searchsorted is given the batch in another order of axes.
+@pytest.mark.filterwarnings("ignore:torch.searchsorted:UserWarning")
+def test_torch_maps_over_states(same):
+    torch = pytest.importorskip("torch")
+    batches = torch.asarray(np.stack([X, Y]))
+    states = torch.vmap(Histogram.of)(batches)
+    for i, x in enumerate((X, Y)):
+        parts = {n: getattr(states, n)[i] for n in states.array_fields()}
+        same(replace(states, **parts), Histogram.of(x))
+
+
+def test_states_are_trees_of_torch():
+    torch = pytest.importorskip("torch")
+    tree = import_module("torch.utils._pytree")
+    for state, arrays, constants in trees(torch):
+        leaves, form = tree.tree_flatten(state)
+        assert [id(leaf) for leaf in leaves] == [id(leaf) for leaf in arrays]
+        again = tree.tree_unflatten(leaves, form)
+        assert [getattr(again, name) for name in constants] == list(constants.values())
+
+
+def test_states_are_trees_of_jax():
+    jax = pytest.importorskip("jax")
+    for state, arrays, constants in trees(jax.numpy):
+        leaves, form = jax.tree.flatten(state)
+        assert [id(leaf) for leaf in leaves] == [id(leaf) for leaf in arrays]
+        again = jax.tree.unflatten(form, leaves)
+        assert [getattr(again, name) for name in constants] == list(constants.values())
+
+
+def trees(xp):
+    """Yield states, their arrays in order, and what else they hold."""
+    x, kept = xp.asarray(X), {"granularity": PerChannel(0), "extents": (2, 1)}
+    one = Range.of(x, granularity=PerChannel(0))
+    yield one, [one.min, one.max, one.nans, one.infs, one.count], kept
+    one = Histogram.of(x, bins=16, granularity=PerChannel(0))
+    arrays = [one.min, one.max, one.nans, one.infs]
+    arrays += [one.counts, one.exponents, one.k, one.zeros]
+    yield one, arrays, {**kept, "bins": 16, "weighted": False}
+    one = MovingRange.of(x, granularity=PerChannel(0), averaging_constant=0.5)
+    arrays = [one.min, one.max, one.nans, one.infs, one.count]
+    yield one, arrays, {**kept, "averaging_constant": 0.5}
+    spec = QuantSpec("int4", PerChannel(0))
+    qparams = QParams(x, x + 1, spec)
+    yield qparams, [qparams.scale, qparams.zero_point], {"spec": spec}
+
+
+def test_every_statistic_says_which_fields_add():
+    for kind in (Range, Histogram, MovingRange):
+        assert issubclass(kind, Statistics)
+        assert set(kind.counted) <= set(kind.array_fields())
