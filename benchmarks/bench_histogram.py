@@ -1,0 +1,61 @@
+"""Range and histogram in one call beside the histograms of numpy, torch and JAX."""
+
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from record import record
+
+import qcore
+
+N = 1 << 24
+ROUNDS = 5
+
+
+def main() -> None:
+    """Time all on the same data, in turn, and print medians and ratios."""
+    rng = np.random.default_rng(0)
+    normal = rng.standard_normal(N, dtype=np.float32)
+    rows = []
+    for name, x in {"normal": normal, "relu": np.maximum(normal, 0)}.items():
+        contenders = {
+            "qcore, numpy": lambda x=x: qcore.Histogram.of(x),
+            "np.histogram": lambda x=x: np.histogram(x, 2048),
+            "torch.histc": lambda x=torch.from_numpy(x): torch.histc(x.abs(), 2048),
+            "jnp.histogram, jit": _jax_histogram(x),
+        }
+        seconds = _medians(contenders)
+        rows += [
+            {
+                "data": name,
+                "what": what,
+                "ns/element": seconds[what] * 1e9 / N,
+                "x np.histogram": seconds[what] / seconds["np.histogram"],
+            }
+            for what in contenders
+        ]
+    record("histogram", rows)
+
+
+def _jax_histogram(x: np.ndarray) -> Callable[[], object]:
+    histogram = jax.jit(lambda x: jnp.histogram(x, 2048))
+    array = jnp.asarray(x)
+    histogram(array)
+    return lambda: jax.block_until_ready(histogram(array))
+
+
+def _medians(contenders: dict[str, Callable[[], object]]) -> dict[str, float]:
+    times: dict[str, list[float]] = {what: [] for what in contenders}
+    for _ in range(ROUNDS):
+        for what, run in contenders.items():
+            start = time.perf_counter()
+            run()
+            times[what].append(time.perf_counter() - start)
+    return {what: float(np.median(taken)) for what, taken in times.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""Quantize the public models with qcore and with onnxruntime.quantization.
+
+Each run is a process of its own, so that time and peak memory are its own. The peer's
+histogram methods take samples of one shape only, so its MiniLM sentences are padded.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+from public_models import (
+    CALIBRATION,
+    FOLDER,
+    MINILM,
+    MNIST,
+    MOBILENET,
+    SUPER_RESOLUTION,
+    Feed,
+    PublicModel,
+)
+from record import record
+
+MODELS = {m.name: m for m in (MOBILENET, MNIST, SUPER_RESOLUTION, MINILM)}
+METHODS = {
+    "qcore": ("minmax", "percentile", "entropy", "mse"),
+    "onnxruntime": ("MinMax", "Percentile", "Entropy"),
+}
+PADDED = 40
+"""Tokens; the longest of the calibration sentences has 38."""
+
+
+def main() -> None:
+    """Run all pairs of tool and method on all models that are there."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for model in MODELS.values():
+            original = _original(model, Path(folder))
+            if original is None:
+                print(f"{model.name}: no model below {FOLDER}, left out.")
+                continue
+            for tool, methods in METHODS.items():
+                for method in methods:
+                    target = Path(folder) / f"{model.name}.{tool}.{method}.onnx"
+                    job = [tool, model.name, method, str(original), str(target)]
+                    measured = _in_a_process(job)
+                    if "failed" not in measured:
+                        measured |= model.score(target, original)
+                    rows.append(
+                        {"model": model.name, "tool": tool, "method": method} | measured
+                    )
+    for samples in (16, CALIBRATION):
+        job = ["calibrate", MOBILENET.name, str(samples), str(MOBILENET.path), ""]
+        rows.append(
+            {"model": MOBILENET.name, "tool": f"qcore, {samples} samples"}
+            | _in_a_process(job)
+        )
+    record("models", rows)
+
+
+def _original(model: PublicModel, folder: Path) -> Path | None:
+    """Return the float model's file; MiniLM's is built from its package."""
+    if model is not MINILM:
+        return model.path if model.path.exists() else None
+    if not (FOLDER / model.name).exists():
+        return None
+    from minilm_onnx import build, weights_of_package  # noqa: PLC0415 - optional
+
+    path = folder / "minilm.onnx"
+    onnx.save(build(weights_of_package()), str(path))
+    return path
+
+
+def _in_a_process(job: list[str]) -> dict[str, float | str]:
+    done = subprocess.run(
+        [sys.executable, __file__, *job], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        return {"failed": done.stderr.strip().splitlines()[-1][:60]}
+    measured: dict[str, float | str] = json.loads(done.stdout.splitlines()[-1])
+    return measured
+
+
+def run(tool: str, name: str, method: str, original: str, target: str) -> None:
+    """Do one job and print what it took."""
+    model = MODELS[name]
+    feeds = list(model.feeds(0, int(method) if tool == "calibrate" else CALIBRATION))
+    job = {"qcore": _qcore, "onnxruntime": _onnxruntime, "calibrate": _calibrate}[tool]
+    start = time.perf_counter()
+    job(model, method, original, target, feeds)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    size = {"bytes": Path(target).stat().st_size} if target else {}
+    print(json.dumps({"seconds": seconds, "peak_mb": round(peak), **size}))
+
+
+def _qcore(
+    model: PublicModel, method: str, original: str, target: str, feeds: list[Feed]
+) -> None:
+    from qcore.adapters import onnx as adapter  # noqa: PLC0415 - measured memory
+
+    quantized = adapter.quantize(
+        original, feeds, method=method, op_types=model.op_types
+    )
+    adapter.save(quantized, target)
+
+
+def _calibrate(
+    model: PublicModel, _: str, original: str, __: str, feeds: list[Feed]
+) -> None:
+    from qcore.adapters import onnx as adapter  # noqa: PLC0415 - measured memory
+
+    adapter.calibrate(original, feeds, op_types=model.op_types)
+
+
+def _onnxruntime(
+    model: PublicModel, method: str, original: str, target: str, feeds: list[Feed]
+) -> None:
+    from onnxruntime import quantization as peer  # noqa: PLC0415 - measured memory
+
+    if model is MINILM and method != "MinMax":
+        feeds = [_padded(feed) for feed in feeds]
+    with tempfile.TemporaryDirectory() as folder:
+        if model is MNIST:
+            original = _modernized(original, folder)
+        peer.quantize_static(
+            original,
+            target,
+            _Reader(feeds),
+            quant_format=peer.QuantFormat.QDQ,
+            per_channel=True,
+            weight_type=peer.QuantType.QInt8,
+            activation_type=peer.QuantType.QUInt8,
+            calibrate_method=peer.CalibrationMethod[method],
+            op_types_to_quantize=None if model is not MINILM else list(model.op_types),
+        )
+
+
+class _Reader:
+    """What the peer reads samples from."""
+
+    def __init__(self, feeds: list[Feed]) -> None:
+        self.feeds = feeds
+        self.rewind()
+
+    def get_next(self) -> Feed | None:
+        return next(self.left, None)
+
+    def rewind(self) -> None:
+        self.left: Iterator[Feed] = iter(self.feeds)
+
+    def __len__(self) -> int:
+        return len(self.feeds)
+
+
+def _padded(feed: Feed) -> Feed:
+    return {
+        name: np.pad(ids, ((0, 0), (0, PADDED - ids.shape[1])))
+        for name, ids in feed.items()
+    }
+
+
+def _modernized(original: str, folder: str) -> str:
+    """Return the model as the peer can take it: opset 13, initializers no inputs."""
+    model = onnx.load(original)
+    held = {initializer.name for initializer in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in held]
+    model.ir_version = 8
+    model = onnx.version_converter.convert_version(model, 13)
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    path = str(Path(folder) / "modern.onnx")
+    onnx.save(model, path)
+    return path
+
+
+if __name__ == "__main__":
+    run(*sys.argv[1:]) if sys.argv[1:] else main()
