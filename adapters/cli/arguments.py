@@ -1,0 +1,147 @@
+"""Arguments that several commands share, each meaning the same in all of them."""
+
+import argparse
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Container(Protocol):
+    """A parser, or a group of arguments in one."""
+
+    def add_argument(self, *names: str, **options: Any) -> argparse.Action:
+        """Add an argument."""
+
+
+def model(command: Container) -> None:
+    """Add the float model."""
+    command.add_argument("model", metavar="MODEL", type=Path, help="a float ONNX model")
+
+
+def data(command: Container, **options: Any) -> None:
+    """Add the samples."""
+    command.add_argument(
+        "--data",
+        metavar="NPZ",
+        type=Path,
+        help="samples: an array for each input, or input:0 ...",
+        **options,
+    )
+
+
+def output(command: Container, what: str) -> None:
+    """Add the file to write."""
+    command.add_argument(
+        "-o", "--output", metavar="FILE", type=Path, required=True, help=what
+    )
+
+
+def method(command: Container, default: str | None) -> None:
+    """Add the choice of a method and the options that methods have."""
+    command.add_argument(
+        "--method",
+        metavar="NAME",
+        default=default,
+        help="how ranges are chosen (mse); see qcore methods",
+    )
+    command.add_argument(
+        "--percentile",
+        metavar="P",
+        type=_percentile,
+        help="percentile: share of values kept (99.99), or LO,HI",
+    )
+    command.add_argument(
+        "--start-bin", metavar="N", type=_count, help="entropy: smallest window"
+    )
+    command.add_argument(
+        "--stride", metavar="N", type=_count, help="entropy: step between windows (1)"
+    )
+
+
+def method_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of the method that were given."""
+    names = ("percentile", "start_bin", "stride")
+    given = {name: getattr(arguments, name) for name in names}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def activation(command: Container) -> None:
+    """Add the form of the activations' codes."""
+    command.add_argument(
+        "--activation",
+        metavar="FORMAT",
+        choices=("int8", "uint8"),
+        help="int8 or uint8 (uint8, but int8 if symmetric)",
+    )
+    command.add_argument(
+        "--symmetric", action="store_true", help="zero points are 0, as TensorRT wants"
+    )
+
+
+def selection(command: Container) -> None:
+    """Add the choice of what becomes int8."""
+    command.add_argument(
+        "--op-types",
+        metavar="TYPES",
+        type=_names,
+        help="which of Conv,Gemm,MatMul become int8 (all)",
+    )
+    command.add_argument(
+        "--exclude",
+        metavar="NAME",
+        action="append",
+        help="a node that stays float; * and ? match; repeatable",
+    )
+
+
+def selected(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return that choice, as far as it was made."""
+    given = {"op_types": arguments.op_types, "exclude": arguments.exclude}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def collection(command: Container) -> None:
+    """Add how statistics are collected."""
+    command.add_argument(
+        "--bins", metavar="N", type=_bins, help="resolution of histograms (2048)"
+    )
+    quiet(command)
+
+
+def quiet(command: Container) -> None:
+    """Add the wish for silence."""
+    command.add_argument(
+        "-q", "--quiet", action="store_true", help="say nothing unless it fails"
+    )
+
+
+def _percentile(text: str) -> float | tuple[float, float]:
+    try:
+        low, *high = (float(part) for part in text.split(","))
+    except ValueError:
+        low, high = -1.0, []
+    if len(high) > 1 or not all(0 <= p <= 100 for p in (low, *high)):
+        raise argparse.ArgumentTypeError(
+            f"must be a number, or LO,HI, from 0 to 100; got {text!r}"
+        )
+    return (low, high[0]) if high else low
+
+
+def _whole(text: str, least: int) -> int:
+    number = int(text) if text.isdecimal() else -1
+    if number < least:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number of at least {least}; got {text!r}"
+        )
+    return number
+
+
+def _count(text: str) -> int:
+    return _whole(text, 1)
+
+
+def _bins(text: str) -> int:
+    return _whole(text, 2)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))

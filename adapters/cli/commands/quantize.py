@@ -1,0 +1,48 @@
+"""`qcore quantize`: a float model and data in, an int8 model out."""
+
+from argparse import Namespace
+from collections.abc import Iterator
+
+import qcore
+from qcore.adapters import onnx
+from qcore.adapters.cli.arguments import method_options, selected
+from qcore.adapters.cli.collect import collect
+from qcore.adapters.cli.errors import BadInputError, CannotDoError
+from qcore.adapters.cli.method import activation_spec, check_method
+from qcore.adapters.cli.output import check_output
+from qcore.adapters.cli.units import size
+
+
+def run(arguments: Namespace) -> Iterator[str]:
+    """Write the model and yield what became int8, and what did not and why."""
+    model, output = arguments.model, arguments.output
+    check_output(output, model, arguments.data or arguments.statistics)
+    if arguments.statistics and arguments.bins:
+        raise BadInputError("--bins must come with --data: statistics have theirs.")
+    spec = activation_spec(arguments.activation, arguments.symmetric)
+    options = method_options(arguments)
+    check_method("--method", arguments.method, spec, options)
+    check_method("--weights", arguments.weights, qcore.QuantSpec(), {})
+
+    statistics = qcore.load(arguments.statistics) if arguments.statistics else None
+    plan = onnx.plan(model, statistics=statistics, **selected(arguments))
+    if not plan.compute:
+        first = f": {plan.kept_float[0]}" if plan.kept_float else "."
+        raise CannotDoError(f"{str(model)!r} has nothing to quantize{first}")
+    quantized = onnx.quantize(
+        model,
+        collect(arguments) if statistics is None else statistics,
+        method=arguments.method,
+        activation=spec,
+        weight_method=arguments.weights,
+        **selected(arguments),
+        **options,
+    )
+    onnx.save(quantized, output)
+    if not arguments.quiet:
+        done, left = len(plan.compute), len(plan.kept_float)
+        yield (
+            f"{output}: {done} of {done + left} Conv, Gemm and MatMul compute in int8; "
+            f"{size(output.stat().st_size)}."
+        )
+        yield from map(str, plan.kept_float)

@@ -1,0 +1,17 @@
+"""What a command says no with; each has its exit code."""
+
+
+class BadInputError(Exception):
+    """What was typed, or a file that it names, is not what the command takes."""
+
+
+class UsageError(BadInputError):
+    """What was typed is not understood; `command` is what it was typed for."""
+
+    def __init__(self, command: str, sentence: str) -> None:
+        super().__init__(f"{sentence} (see {command} --help)")
+        self.command = command
+
+
+class CannotDoError(Exception):
+    """The input is as it should be, but the job cannot be done with it."""

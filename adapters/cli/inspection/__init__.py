@@ -1,0 +1,1 @@
+"""Descriptions of files: `describe(path, arguments)` yields lines."""

@@ -1,0 +1,23 @@
+"""Refuse a file that cannot be written before minutes are spent on its content."""
+
+import os
+from pathlib import Path
+
+from qcore.adapters.cli.errors import BadInputError
+
+
+def check_output(path: Path, *inputs: Path) -> None:
+    """Refuse a path that cannot be written, or would replace one of the inputs."""
+    if path.exists() and not path.is_file():
+        raise BadInputError(
+            f"--output must be a file; {str(path)!r} is something else."
+        )
+    if not path.parent.is_dir():
+        raise BadInputError(f"--output: there is no folder {str(path.parent)!r}.")
+    if not os.access(path.parent, os.W_OK):
+        raise BadInputError(f"--output: cannot write to {str(path.parent)!r}.")
+    for source in inputs:
+        if path.exists() and source.exists() and path.samefile(source):
+            raise BadInputError(
+                f"--output would replace its own input {str(source)!r}."
+            )

@@ -1,0 +1,155 @@
+"""What can be typed: one short function for each command."""
+
+import argparse
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import NoReturn
+
+from qcore.adapters.cli import arguments as add
+from qcore.adapters.cli.errors import UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that complains in one line, and takes no abbreviations."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(
+            allow_abbrev=False,
+            formatter_class=_formatter,
+            add_help=False,
+            **options,  # type: ignore[arg-type]
+        )
+        # One list for all, which is short enough for a screen.
+        self._positionals = self._optionals
+        self._action_groups = [self._optionals]
+        self._optionals.title = "arguments"
+        self.add_argument("-h", "--help", action="help", help="show this and exit")
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse what was typed."""
+        raise UsageError(self.prog, message)
+
+
+def parser() -> Parser:
+    """Return the parser of the whole command line."""
+    whole = Parser(
+        prog="qcore",
+        description="Quantize neural networks to int8, from the command line.",
+        epilog="example:\n  qcore quantize model.onnx --data calibration.npz "
+        "-o model.int8.onnx",
+    )
+    whole.add_argument(
+        "-V",
+        "--version",
+        action="version",
+        version=f"qcore-quant {version('qcore-quant')}",
+        help="show the version and exit",
+    )
+    commands = whole.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (summary, example, declare) in _COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            epilog=f"example:\n  {example}",
+        )
+        declare(command)
+    return whole
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=26)
+
+
+def _quantize(command: Parser) -> None:
+    command.usage = (
+        "qcore quantize MODEL (--data NPZ | --statistics FILE) -o FILE [options]"
+    )
+    add.model(command)
+    source = command.add_mutually_exclusive_group(required=True)
+    add.data(source)
+    source.add_argument(
+        "--statistics",
+        metavar="FILE",
+        type=Path,
+        help="what qcore calibrate wrote, instead of data",
+    )
+    add.output(command, "the int8 model")
+    add.method(command, default="mse")
+    add.activation(command)
+    command.add_argument(
+        "--weights",
+        metavar="METHOD",
+        default="minmax",
+        help="how ranges of weights are chosen: minmax, mse ...",
+    )
+    add.selection(command)
+    add.collection(command)
+
+
+def _calibrate(command: Parser) -> None:
+    command.usage = "qcore calibrate MODEL --data NPZ -o FILE [options]"
+    add.model(command)
+    add.data(command, required=True)
+    add.output(command, "the statistics, in safetensors form")
+    add.selection(command)
+    add.collection(command)
+
+
+def _inspect(command: Parser) -> None:
+    command.usage = "qcore inspect FILE [options]"
+    command.add_argument(
+        "file", metavar="FILE", type=Path, help="an ONNX model, or statistics"
+    )
+    add.method(command, default=None)
+    add.activation(command)
+
+
+def _demo(command: Parser) -> None:
+    command.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        help="where to leave the int8 models; by default nowhere",
+    )
+    add.quiet(command)
+
+
+def _nothing(command: Parser) -> None:
+    del command
+
+
+_COMMANDS: dict[str, tuple[str, str, Callable[[Parser], None]]] = {
+    "quantize": (
+        "write the int8 model of a float ONNX model",
+        "qcore quantize model.onnx --data calibration.npz -o model.int8.onnx",
+        _quantize,
+    ),
+    "calibrate": (
+        "run an ONNX model on data and save what its activations are",
+        "qcore calibrate model.onnx --data calibration.npz -o stats.safetensors",
+        _calibrate,
+    ),
+    "inspect": (
+        "tell what is in a file: an ONNX model, or statistics",
+        "qcore inspect stats.safetensors --method percentile --percentile 99.9",
+        _inspect,
+    ),
+    "methods": (
+        "list the calibration methods and their options",
+        "qcore methods",
+        _nothing,
+    ),
+    "backends": (
+        "list the array libraries with kernels of their own",
+        "qcore backends",
+        _nothing,
+    ),
+    "demo": (
+        "quantize a small network with every method and score it",
+        "qcore demo --out models",
+        _demo,
+    ),
+}
+"""By name: what it does, an example, and what declares its arguments."""

@@ -1,0 +1,113 @@
+"""From what was typed to an exit code: run a command, turn errors into one sentence.
+
+0: done. 1: the job could not be done. 2: bad usage or bad input. As shells count
+signals, 130: interrupted, and 141: nobody reads the output any more.
+"""
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from qcore.adapters.cli.errors import BadInputError, CannotDoError
+from qcore.adapters.cli.parser import parser
+from qcore.errors import NonFiniteError, QuantError
+
+DONE, CANNOT, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
+
+BAD_PATH = (
+    FileExistsError,
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
+
+EXPECTED = (
+    BadInputError,
+    BrokenPipeError,
+    CannotDoError,
+    KeyboardInterrupt,
+    ModuleNotFoundError,
+    OSError,
+    QuantError,
+)
+"""What is no fault of this program; all else deserves its traceback."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Run the command line and return the exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        What follows `qcore`; that of the process by default.
+    """
+    code, sentence = _outcome(argv)
+    # Only here has the error let go of a progress bar, which thus has left the line.
+    if sentence:
+        if code == INTERRUPTED and sys.stderr.isatty():
+            sys.stderr.write("\n")  # the terminal shows ^C on the line of the bar
+        sys.stderr.write(f"{' '.join(sentence.split())}\n")
+    return code
+
+
+def _outcome(argv: Sequence[str] | None) -> tuple[int, str]:
+    """Return the exit code, and the sentence to say if the job is not done."""
+    name = "qcore"
+    try:
+        try:
+            arguments = parser().parse_args(argv)
+            name = f"qcore {arguments.command}"
+            _write_lines(arguments.command, arguments)
+        finally:
+            sys.stdout.flush()
+    except SystemExit:  # after --help and --version; our parser exits on no error
+        return DONE, ""
+    except EXPECTED as error:
+        code, sentence = _verdict(error)
+        name = getattr(error, "command", name)
+        return code, f"{name}: {sentence}" if sentence else ""
+    return DONE, ""
+
+
+def _write_lines(command: str, arguments: object) -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):  # tensors are named in any script
+        sys.stdout.reconfigure(errors="backslashreplace")
+    # Imported only now: `qcore --help` is instant and works without any extra.
+    for line in import_module(f"qcore.adapters.cli.commands.{command}").run(arguments):
+        sys.stdout.write(f"{line}\n")
+
+
+def _verdict(error: BaseException) -> tuple[int, str]:
+    """Return the exit code of an error, and what to say of it."""
+    match error:
+        case KeyboardInterrupt():
+            return INTERRUPTED, "interrupted."
+        case BrokenPipeError():
+            _discard_output()
+            return NO_READER, ""
+        case ModuleNotFoundError(name=str(module)) if not module.startswith("qcore"):
+            install = "pip install 'qcore-quant[onnx]'"
+            return BAD_INPUT, f"needs {module}, which is not installed: {install}"
+        case OSError():
+            return (BAD_INPUT if isinstance(error, BAD_PATH) else CANNOT), _said(error)
+        case CannotDoError() | NonFiniteError():
+            return CANNOT, str(error)
+        case BadInputError() | QuantError():
+            return BAD_INPUT, str(error)
+    raise error
+
+
+def _discard_output() -> None:
+    """Keep the interpreter from failing once more when it flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _said(error: OSError) -> str:
+    """Return what went wrong, and with which file, without its number."""
+    if error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror

@@ -1,0 +1,63 @@
+import pytest
+
+import qcore as core
+
+COMMANDS = ["quantize", "calibrate", "inspect", "methods", "backends", "demo"]
+SCREEN = 24, 80
+
+
+@pytest.mark.parametrize("command", [(), *((command,) for command in COMMANDS)])
+def test_help_fits_on_a_screen_and_has_an_example(qcore, monkeypatch, command) -> None:
+    rows, columns = SCREEN
+    monkeypatch.setenv("COLUMNS", str(columns))
+    code, out, err = qcore(*command, "--help")
+    assert (code, err) == (0, "")
+    assert "\nexample:\n  qcore " in out
+    assert len(out.splitlines()) <= rows
+    assert max(map(len, out.splitlines())) <= columns
+
+
+def test_help_lists_every_command(qcore) -> None:
+    assert all(f"    {command} " in qcore("--help").out for command in COMMANDS)
+
+
+def test_the_version_is_told(qcore) -> None:
+    assert qcore("--version").out.startswith("qcore-quant 0.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "qcore: the following arguments are required: COMMAND"),
+        (["quantise"], "qcore: argument COMMAND: invalid choice: 'quantise'"),
+        (["quantize"], "qcore quantize: the following arguments are required: MODEL"),
+        (["quantize", "m", "-o", "o"], "one of the arguments --data --statistics"),
+        (["quantize", "m", "-o", "o", "--dat", "d"], "is required"),
+        (["calibrate", "m", "-o", "o"], "are required: --data"),
+        (["calibrate", "m", "--bins", "1"], "must be a whole number of at least 2"),
+        (["inspect", "f", "--percentile", "101"], "from 0 to 100; got '101'"),
+        (["inspect", "f", "--percentile", "1,2,3"], "must be a number, or LO,HI"),
+        (["inspect", "f", "--percentile", "nan"], "from 0 to 100"),
+        (["inspect", "f", "--activation", "int7"], "choose from"),
+        (["demo", "--fast"], "unrecognized arguments: --fast"),
+    ],
+)
+def test_bad_usage_is_answered_in_one_line(qcore, arguments, said: str) -> None:
+    code, out, err = qcore(*arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+    assert err.rstrip().endswith("--help)")
+
+
+def test_methods_are_listed_with_their_options(qcore) -> None:
+    code, out, _ = qcore("methods")
+    assert code == 0
+    heads = [line for line in out.splitlines() if not line.startswith(" ")]
+    assert [head.partition(":")[0] for head in heads] == list(core.methods())
+    assert "entropy: reads Histogram --start-bin --stride" in heads
+
+
+def test_backends_are_listed_with_their_library(qcore) -> None:
+    code, out, _ = qcore("backends")
+    assert code == 0
+    assert any(line.split()[0] == "numpy" for line in out.splitlines())
