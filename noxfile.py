@@ -75,7 +75,7 @@ def contract_suite(session: nox.Session, library: str, *options: str) -> None:
 @nox.session
 def onnx(session: nox.Session) -> None:
     """Test the adapters where ONNX is installed and no other framework."""
-    install(session, ".[onnx]", groups="test")
+    install(session, ".[onnx]", groups="test models")
     session.run("pytest", "tests/adapters", "tests/test_layering.py", *session.posargs)
 
 
@@ -122,7 +122,7 @@ def demo(session: nox.Session) -> None:
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Print every number that the documentation claims, ours and the peer's."""
-    install(session, ".[onnx,torch,jax]", groups="test")
+    install(session, ".[onnx,torch,jax]", groups="test models")
     for script in sorted(Path("benchmarks").glob("bench_*.py")):
         session.run("python", str(script), *session.posargs)
 

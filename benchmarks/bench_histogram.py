@@ -24,7 +24,7 @@ def main() -> None:
         contenders = {
             "qcore, numpy": lambda x=x: qcore.Histogram.of(x),
             "np.histogram": lambda x=x: np.histogram(x, 2048),
-            "torch.histc": lambda x=torch.from_numpy(x): torch.histc(x.abs(), 2048),
+            "torch.histc": lambda x=x: torch.histc(torch.from_numpy(x).abs(), 2048),
             "jnp.histogram, jit": _jax_histogram(x),
         }
         seconds = _medians(contenders)

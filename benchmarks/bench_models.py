@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from minilm_onnx import build, installed_weights
 from public_models import (
     CALIBRATION,
     FOLDER,
@@ -65,15 +66,14 @@ def main() -> None:
 
 
 def _original(model: PublicModel, folder: Path) -> Path | None:
-    """Return the float model's file; MiniLM's is built from its package."""
+    """Return the float model's file, if all that it needs is there."""
     if model is not MINILM:
         return model.path if model.path.exists() else None
-    if not (FOLDER / model.name).exists():
+    weights = installed_weights()
+    if weights is None or not (FOLDER / model.name).exists():
         return None
-    from minilm_onnx import build, weights_of_package  # noqa: PLC0415 - optional
-
     path = folder / "minilm.onnx"
-    onnx.save(build(weights_of_package()), str(path))
+    onnx.save(build(weights), str(path))
     return path
 
 

