@@ -94,7 +94,8 @@ def _pictures(first: int, last: int) -> Iterator[tuple[Image.Image, int]]:
     with (FOLDER / "images" / "labels.csv").open() as file:
         rows = list(csv.DictReader(file))[first:last]
     for row in rows:
-        yield Image.open(FOLDER / "images" / row["file"]), int(row["class"])
+        with Image.open(FOLDER / "images" / row["file"]) as picture:
+            yield picture, int(row["class"])
 
 
 def _imagenet_feeds(first: int, last: int) -> Iterator[Feed]:

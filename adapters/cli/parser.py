@@ -81,8 +81,8 @@ def _quantize(command: Parser) -> None:
     command.add_argument(
         "--weights",
         metavar="METHOD",
-        default="minmax",
-        help="how ranges of weights are chosen: minmax, mse ...",
+        default="output",
+        help="ranges of weights: output, minmax, mse ...",
     )
     add.selection(command)
     add.collection(command)

@@ -1,5 +1,8 @@
 """The table of methods: how they are found, called and added."""
 
+import inspect
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +49,17 @@ def test_methods_are_sorted_names_without_aliases() -> None:
     assert methods() == tuple(sorted(methods()))
     assert set(known) <= set(methods())
     assert not {"kl", "max"} & set(methods())
+
+
+def test_every_file_that_decorates_a_method_is_registered() -> None:
+    folder = Path(inspect.getfile(registry)).parent
+    files = {
+        path.stem
+        for path in folder.glob("*.py")
+        if re.search(r"^@register_method", path.read_text(), re.MULTILINE)
+    }
+    functions = [registry.find_method(name).function for name in methods()]
+    assert files <= {f.__module__.rpartition(".")[2] for f in functions}
 
 
 @pytest.mark.parametrize(("alias", "name"), [("kl", "entropy"), ("max", "minmax")])

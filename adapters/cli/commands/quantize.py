@@ -22,7 +22,8 @@ def run(arguments: Namespace) -> Iterator[str]:
     spec = activation_spec(arguments.activation, arguments.symmetric)
     options = method_options(arguments)
     check_method("--method", arguments.method, spec, options)
-    check_method("--weights", arguments.weights, qcore.QuantSpec(), {})
+    if arguments.weights != "output":
+        check_method("--weights", arguments.weights, qcore.QuantSpec(), {})
 
     statistics = qcore.load(arguments.statistics) if arguments.statistics else None
     plan = onnx.plan(model, statistics=statistics, **selected(arguments))

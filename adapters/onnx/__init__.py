@@ -1,0 +1,15 @@
+"""ONNX models: calibrate them through ONNX Runtime, quantize them to QDQ form.
+
+>>> from qcore.adapters import onnx
+>>> statistics = onnx.calibrate("model.onnx", "calibration.npz")  # doctest: +SKIP
+>>> quantized = onnx.quantize("model.onnx", statistics)  # doctest: +SKIP
+>>> onnx.save(quantized, "model.int8.onnx")  # doctest: +SKIP
+"""
+
+from qcore.adapters.onnx.calibration import calibrate
+from qcore.adapters.onnx.model_file import load, save
+from qcore.adapters.onnx.plan import KeptFloat, Plan
+from qcore.adapters.onnx.planning import plan
+from qcore.adapters.onnx.quantization import quantize
+
+__all__ = ["KeptFloat", "Plan", "calibrate", "load", "plan", "quantize", "save"]

@@ -1,0 +1,141 @@
+"""Collect the statistics of a model's activations, one sample after the other."""
+
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx_ir as ir
+
+from qcore.adapters.onnx.feeds import Data, count, open_feeds
+from qcore.adapters.onnx.inputs import conform, inputs_of
+from qcore.adapters.onnx.model_file import Source
+from qcore.adapters.onnx.operands import COMPUTE
+from qcore.adapters.onnx.planning import plan_prepared
+from qcore.adapters.onnx.prepare import prepare
+from qcore.adapters.onnx.progress import Progress, terminal_bar
+from qcore.adapters.onnx.tensors import tensors_by_name
+from qcore.adapters.onnx.watching import watching
+from qcore.errors import NonFiniteError, QuantError, nearest
+from qcore.statistics import Histogram, Range, Statistics
+
+Kind: TypeAlias = type[Histogram] | type[Range]
+
+
+def calibrate(
+    model: Source,
+    data: Data,
+    /,
+    *,
+    tensors: Collection[str] | None = None,
+    op_types: Collection[str] = COMPUTE,
+    exclude: Collection[str] = (),
+    statistics: Kind = Histogram,
+    progress: Progress | None = None,
+    **options: Any,
+) -> dict[str, Statistics]:
+    """
+    Return what is known of a model's activations, having run it on samples.
+
+    One sample is held at a time, with its activations, and folded into the statistics
+    at once: memory does not grow with the number of samples, whose shapes may differ.
+
+    Parameters
+    ----------
+    model : path or ModelProto
+        The float model.
+    data : path, iterable or data reader
+        Samples. An .npz file holds an array for each input, whose first axis counts
+        samples, or keys such as ``input:7``, each an input of one sample. An iterable
+        gives dicts of arrays by input; so does ``get_next`` of an onnxruntime
+        CalibrationDataReader, until it gives ``None``.
+    tensors : collection of str, optional
+        Which to calibrate; by default those that `quantize` needs.
+    op_types, exclude : collection of str, optional
+        As in `plan`: they tell which tensors those are.
+    statistics : type, optional
+        What is collected: ``qcore.Histogram`` or ``qcore.Range``.
+    progress : callable, optional
+        Given the samples and their number (``None`` if unknown), it gives the same
+        samples. By default a bar, if stderr is a terminal.
+    **options
+        For ``statistics.of``, such as ``bins=2048``.
+
+    Returns
+    -------
+    dict
+        Statistics by tensor, in the order of the graph.
+
+    Raises
+    ------
+    QuantError
+        If the model or the data cannot be read, or do not fit each other.
+    NonFiniteError
+        If a tensor holds NaN or infinity; it names tensor and sample.
+    """
+    prepared = prepare(model)
+    if tensors is None:
+        tensors = plan_prepared(prepared, op_types=op_types, exclude=exclude).sources
+    return calibrate_prepared(
+        prepared,
+        data,
+        tensors,
+        statistics=statistics,
+        progress=progress,
+        options=options,
+    )
+
+
+def calibrate_prepared(
+    model: ir.Model,
+    data: Data,
+    tensors: Collection[str],
+    *,
+    statistics: Kind = Histogram,
+    progress: Progress | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Statistics]:
+    """Return statistics by tensor, of a model that `prepare` gave."""
+    inputs = inputs_of(model.graph)
+    watched = _find(model.graph, tensors)
+    feeds = open_feeds(data, inputs)
+    samples = (progress or terminal_bar)(feeds, count(feeds))
+    states: dict[str, Any] = {}
+    with watching(model, watched) as watch:
+        for number, sample in enumerate(samples):
+            place = f"in sample {number}"
+            feed = conform(sample, inputs, place)
+            for name, values in watch(feed, place).items():
+                states[name] = (
+                    states[name].update(values)
+                    if name in states
+                    else statistics.of(values, **options)
+                )
+                _check_finite(states[name], name, place, feed)
+    if not states:
+        raise QuantError("`data` must hold at least one sample; it has none.")
+    return states
+
+
+def _find(graph: ir.Graph, names: Collection[str]) -> list[ir.Value]:
+    known = tensors_by_name(graph)
+    for name in names:
+        if name not in known:
+            hint = nearest(name, known)
+            raise QuantError(f"the model has no tensor {name!r} to calibrate; {hint}")
+        dtype = known[name].dtype
+        if dtype is not None and not dtype.is_floating_point():
+            raise QuantError(f"{name!r} must be floating-point; it is {dtype}.")
+    wanted = set(names)
+    return [value for name, value in known.items() if name in wanted]
+
+
+def _check_finite(
+    state: Statistics, name: str, place: str, feed: Mapping[str, np.ndarray]
+) -> None:
+    """Raise while the sample is still known; the earlier ones have passed."""
+    if state.nans.any() or state.infs.any():
+        what = "NaN" if state.nans.any() else "infinity"
+        bad = [key for key, array in feed.items() if not np.isfinite(array).all()]
+        origin = f"its input {bad[0]!r} does too" if bad else "its inputs are finite"
+        raise NonFiniteError(f"{name!r} holds {what} {place}; {origin}.")

@@ -1,0 +1,93 @@
+"""Read ONNX files, and write them so that nobody ever sees half of one."""
+
+import os
+from pathlib import Path
+from typing import TypeAlias
+
+import onnx
+import onnx_ir as ir
+
+from qcore.errors import QuantError
+
+PathLike: TypeAlias = str | os.PathLike[str]
+Source: TypeAlias = PathLike | onnx.ModelProto
+
+
+def load(path: PathLike, /) -> onnx.ModelProto:
+    """Return the model in a file, with the weights it keeps in other files.
+
+    Parameters
+    ----------
+    path : path
+        An ONNX file.
+
+    Raises
+    ------
+    QuantError
+        If there is no such file, or if it holds no ONNX graph.
+    """
+    return _parse(Path(path), load_external_data=True)
+
+
+def save(model: onnx.ModelProto, path: PathLike, /) -> None:
+    """Write a model to a file, which is either the old or the new one, never a part.
+
+    Parameters
+    ----------
+    model : ModelProto
+        Any model below the 2 GB that one protobuf file can hold.
+    path : path
+        Where to write; its folder must exist.
+
+    Raises
+    ------
+    QuantError
+        If the folder does not exist or the model is too large for one file.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise QuantError(f"`path` must lie in an existing folder; got {str(path)!r}.")
+    size = model.ByteSize()
+    if size >= onnx.checker.MAXIMUM_PROTOBUF:
+        raise QuantError(
+            f"`model` must be below 2 GB to fit in a file; it has {size} bytes."
+        )
+    # Of the same folder, as a rename is atomic only within one file system.
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(model.SerializeToString())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def to_ir(model: Source, /) -> ir.Model:
+    """Return a path's or a proto's model, large weights left on disk until used."""
+    if isinstance(model, onnx.ModelProto):
+        _refuse_empty(model, "`model`")
+        return ir.from_proto(model)
+    path = Path(model)
+    graph_only = ir.from_proto(_parse(path, load_external_data=False))
+    ir.external_data.set_base_dir(graph_only.graph, path.parent)
+    return graph_only
+
+
+def _parse(path: Path, *, load_external_data: bool) -> onnx.ModelProto:
+    if not path.is_file():
+        raise QuantError(
+            f"`model` must be an ONNX file; there is no file {str(path)!r}."
+        )
+    try:
+        model = onnx.load(path, load_external_data=load_external_data)
+    except Exception as error:  # each of the formats that onnx reads has its own
+        raise QuantError(
+            f"`model` must be an ONNX file; {str(path)!r} cannot be read: {error}"
+        ) from error
+    _refuse_empty(model, repr(str(path)))
+    return model
+
+
+def _refuse_empty(model: onnx.ModelProto, name: str) -> None:
+    # Protobuf reads many a file that is none as a message without fields.
+    if not model.graph.node:
+        raise QuantError(f"{name} must be an ONNX model; its graph has no nodes.")

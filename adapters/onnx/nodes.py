@@ -1,0 +1,44 @@
+"""QuantizeLinear and DequantizeLinear nodes, named after what they quantize."""
+
+from typing import NamedTuple
+
+import onnx_ir as ir
+
+from qcore.adapters.onnx.names import Names
+
+
+class Grid(NamedTuple):
+    """What codes stand for; several scales lie along the axis."""
+
+    scale: ir.Value
+    zero_point: ir.Value | None = None
+    axis: int | None = None
+
+
+def quantize_linear(names: Names, x: ir.Value, grid: Grid) -> ir.Node:
+    """Return a node that turns a tensor into codes of the zero point's type."""
+    assert grid.zero_point is not None
+    codes = ir.Value(
+        name=names.fresh(f"{x.name}_quantized"),
+        type=grid.zero_point.type,
+        shape=x.shape,
+    )
+    name = names.fresh(f"{x.name}_QuantizeLinear")
+    inputs = [x, grid.scale, grid.zero_point]
+    return ir.node("QuantizeLinear", inputs, outputs=[codes], name=name)
+
+
+def dequantize_linear(names: Names, name: str, codes: ir.Value, grid: Grid) -> ir.Node:
+    """Return a node that turns the codes of the tensor `name` back into floats."""
+    real = ir.Value(
+        name=names.fresh(f"{name}_dequantized"),
+        type=grid.scale.type,
+        shape=codes.shape,
+    )
+    return ir.node(
+        "DequantizeLinear",
+        [value for value in (codes, grid.scale, grid.zero_point) if value is not None],
+        attributes={} if grid.axis is None else {"axis": grid.axis},
+        outputs=[real],
+        name=names.fresh(f"{name}_DequantizeLinear"),
+    )

@@ -1,0 +1,27 @@
+"""Compute what depends on constants alone, so that weights are seen as constants."""
+
+import onnx_ir as ir
+from onnx_ir.passes.common import (
+    LiftConstantsToInitializersPass,
+    RemoveInitializersFromInputsPass,
+)
+from onnxscript.optimizer import fold_constants_ir
+
+# Weights pass through these; none of them makes a tensor larger.
+LAYOUT = frozenset(
+    {"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+)
+
+
+def fold_constants(model: ir.Model) -> ir.Model:
+    """Return the model with every constant, and no input, among the initializers."""
+    model = RemoveInitializersFromInputsPass()(model).model
+    # onnxscript leaves large tensors alone unless told to fold them.
+    fold_constants_ir(model, should_fold=_is_layout)
+    lift = LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)
+    return lift(model).model
+
+
+def _is_layout(node: ir.Node) -> bool | None:
+    """Return whether to fold a node however large; ``None`` lets onnxscript decide."""
+    return True if node.op_type in LAYOUT and not node.domain else None

@@ -1,0 +1,114 @@
+"""Decide what of a model is to compute in 8 bits."""
+
+from collections.abc import Collection, Iterator, Mapping
+from fnmatch import fnmatchcase
+
+import onnx_ir as ir
+
+from qcore.adapters.onnx.eligibility import Reason, why_float
+from qcore.adapters.onnx.model_file import Source
+from qcore.adapters.onnx.operands import COMPUTE, is_standard, written_as
+from qcore.adapters.onnx.placement import Known, in_codes, place
+from qcore.adapters.onnx.plan import KeptFloat, Plan
+from qcore.adapters.onnx.prepare import prepare
+from qcore.adapters.onnx.ranges import find_statistics
+from qcore.adapters.onnx.sharing import share
+from qcore.errors import QuantError, nearest
+from qcore.statistics import Statistics
+
+
+def plan(
+    model: Source,
+    /,
+    *,
+    statistics: Mapping[str, Statistics] | None = None,
+    op_types: Collection[str] = COMPUTE,
+    exclude: Collection[str] = (),
+) -> Plan:
+    """
+    Return what `quantize` would do to a model, and what it would leave float and why.
+
+    Parameters
+    ----------
+    model : path or ModelProto
+        The float model.
+    statistics : mapping, optional
+        What was collected, by tensor. Nodes whose activations are not in it stay
+        float; without it, whatever is needed is taken to be there.
+    op_types : collection of str, optional
+        Which of Conv, Gemm and MatMul may compute in 8 bits.
+    exclude : collection of str, optional
+        Names of nodes that stay float; ``*`` and ``?`` stand for any characters.
+
+    Raises
+    ------
+    QuantError
+        If the model cannot be read, an operator is none of the three, or a name in
+        `exclude` is not that of one.
+    """
+    return plan_prepared(
+        prepare(model), statistics=statistics, op_types=op_types, exclude=exclude
+    )
+
+
+def plan_prepared(
+    model: ir.Model,
+    *,
+    statistics: Mapping[str, Statistics] | None = None,
+    op_types: Collection[str] = COMPUTE,
+    exclude: Collection[str] = (),
+) -> Plan:
+    """Return the plan for a model that `prepare` gave."""
+    graph = model.graph
+    candidates = [node for node in graph.all_nodes() if is_standard(node, *COMPUTE)]
+    _check_choice(candidates, op_types, exclude)
+
+    def known(value: ir.Value) -> bool:
+        return statistics is None or find_statistics(value, statistics) is not None
+
+    def reasons(node: ir.Node) -> Iterator[Reason]:
+        yield None if written_as(node) in op_types else "its operator was not chosen"
+        yield "it is excluded" if _is_excluded(node, exclude) else None
+        yield None if node.graph is graph else "it lies inside another operator"
+        yield why_float(node)
+        yield _uncalibrated(node, known)
+
+    why = {node: next(filter(None, reasons(node)), None) for node in candidates}
+    compute = [node for node in candidates if why[node] is None]
+    carriers, quantized = place(graph, set(compute), known)
+    return Plan(
+        compute=tuple(str(node.name) for node in compute),
+        carriers=tuple(str(node.name) for node in carriers),
+        tensors=share(quantized, carriers),
+        kept_float=tuple(
+            KeptFloat(str(node.name), written_as(node), reason)
+            for node, reason in why.items()
+            if reason is not None
+        ),
+    )
+
+
+def _uncalibrated(node: ir.Node, known: Known) -> Reason:
+    unknown = [value.name for value in in_codes(node) if not known(value)]
+    return f"{unknown[0]!r} was not calibrated" if unknown else None
+
+
+def _is_excluded(node: ir.Node, exclude: Collection[str]) -> bool:
+    return any(fnmatchcase(str(node.name), pattern) for pattern in exclude)
+
+
+def _check_choice(
+    candidates: list[ir.Node], op_types: Collection[str], exclude: Collection[str]
+) -> None:
+    for op_type in op_types:
+        if op_type not in COMPUTE:
+            raise QuantError(
+                f"`op_types` must be among {', '.join(COMPUTE)}; got {op_type!r}."
+            )
+    names = [str(node.name) for node in candidates]
+    for pattern in exclude:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise QuantError(
+                f"`exclude` must name a {' or '.join(COMPUTE)} of the model; "
+                f"got {pattern!r}: {nearest(pattern, names)}"
+            )

@@ -1,0 +1,40 @@
+"""What is done to a model before it is calibrated or quantized, in this order.
+
+The same model always gives the same result, with the names its tensors had, so that
+statistics of the one fit the other.
+"""
+
+import onnx_ir as ir
+from onnx_ir.passes.common import InlinePass
+
+from qcore.adapters.onnx.model_file import Source, to_ir
+from qcore.adapters.onnx.passes.absorb_affine import absorb_affine
+from qcore.adapters.onnx.passes.clean import clean
+from qcore.adapters.onnx.passes.fold_constants import fold_constants
+from qcore.adapters.onnx.passes.infer_types import infer_types
+from qcore.adapters.onnx.passes.raise_opset import raise_opset
+from qcore.adapters.onnx.passes.scalar_bounds import scalar_bounds
+
+
+def inline_functions(model: ir.Model) -> ir.Model:
+    """Return the model with the bodies of its own functions in place of their calls."""
+    return InlinePass()(model).model if model.functions else model
+
+
+PASSES = (
+    inline_functions,
+    raise_opset,
+    fold_constants,
+    infer_types,
+    absorb_affine,
+    scalar_bounds,
+    clean,
+)
+
+
+def prepare(model: Source, /) -> ir.Model:
+    """Return a path's or a proto's model, ready to be calibrated or quantized."""
+    prepared = to_ir(model)
+    for rewrite in PASSES:
+        prepared = rewrite(prepared)
+    return prepared

@@ -1,0 +1,73 @@
+"""Run a model and hand out tensors from its inside."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeAlias
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
+
+from qcore.errors import QuantError
+
+Feed: TypeAlias = Mapping[str, np.ndarray]
+Watch: TypeAlias = Callable[[Feed, str], dict[str, np.ndarray]]
+"""Given a sample and where it is from, returns the watched tensors by name."""
+
+INLINE_BYTES = 1024  # smaller constants stay in the graph, where shapes depend on them
+
+
+@contextmanager
+def watching(model: ir.Model, tensors: Sequence[ir.Value]) -> Iterator[Watch]:
+    """Give a function that runs the model and returns the tensors, in their order.
+
+    The session has no other outputs, so that nothing is computed in vain. Weights lie
+    in a file of their own: a model of any size is run in the same way, and is not held
+    in memory twice.
+    """
+    watched = {str(value.name): value for value in tensors}
+    fetched = [name for name, v in watched.items() if not v.is_graph_input()]
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "model.onnx")
+        with _outputs(model.graph, [watched[name] for name in fetched]):
+            ir.save(
+                model, path, external_data="weights", size_threshold_bytes=INLINE_BYTES
+            )
+        session = _session(path) if fetched else None
+
+        def watch(feed: Feed, place: str) -> dict[str, np.ndarray]:
+            try:
+                found = session.run(fetched, feed) if session else []
+            except Exception as error:  # bound C++: its errors have no common base
+                raise QuantError(f"onnxruntime fails {place}: {error}") from error
+            results = dict(zip(fetched, found, strict=True))
+            return {
+                name: feed[name] if name in feed else results[name] for name in watched
+            }
+
+        yield watch
+
+
+@contextmanager
+def _outputs(graph: ir.Graph, values: Sequence[ir.Value]) -> Iterator[None]:
+    own = list(graph.outputs)
+    graph.outputs[:] = values
+    try:
+        yield
+    finally:
+        graph.outputs[:] = own
+
+
+def _session(path: Path) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    # It would keep a plan of the memory for every shape that samples have.
+    options.enable_mem_pattern = False
+    try:
+        return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # bound C++: its errors have no common base
+        raise QuantError(
+            f"`model` must load in onnxruntime, which says: {error}"
+        ) from error

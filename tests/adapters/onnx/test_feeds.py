@@ -1,0 +1,127 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qcore import QuantError
+from qcore.adapters.onnx.feeds import count, open_feeds
+from qcore.adapters.onnx.inputs import Input
+
+INPUTS = [
+    Input("x", np.dtype("float32"), ("N", 2)),
+    Input("mask", np.dtype("bool"), None),
+]
+X = np.arange(6, dtype=np.float32).reshape(3, 2)
+MASK = np.array([True, False, True])
+FEEDS = [{"x": X[i : i + 1], "mask": MASK[i : i + 1]} for i in range(3)]
+
+
+class Reader:
+    def __init__(self) -> None:
+        self.feeds = iter(FEEDS)
+
+    def get_next(self) -> dict | None:
+        return next(self.feeds, None)
+
+
+def stacked(path: Path) -> Path:
+    np.savez(path, x=X, mask=MASK)
+    return path
+
+
+def squeezed(path: Path) -> Path:
+    np.savez_compressed(path, x=X[:, None], mask=MASK)
+    return path
+
+
+def numbered(path: Path) -> Path:
+    keys = {f"{k}:{i}": v for i, feed in enumerate(FEEDS) for k, v in feed.items()}
+    np.savez(path, **dict(reversed(keys.items())))
+    return path
+
+
+def check(feeds, expected=FEEDS) -> None:
+    for feed, wanted in zip(feeds, expected, strict=True):
+        assert feed.keys() == wanted.keys()
+        for name, array in wanted.items():
+            np.testing.assert_array_equal(feed[name], array, strict=True)
+
+
+@pytest.mark.parametrize("write", [stacked, squeezed, numbered])
+def test_an_npz_file_gives_its_samples_as_often_as_asked(tmp_path, write):
+    feeds = open_feeds(str(write(tmp_path / "data.npz")), INPUTS)
+    assert count(feeds) == 3
+    check(feeds)
+    check(feeds)
+
+
+@pytest.mark.parametrize(
+    ("data", "number"),
+    [(FEEDS, 3), (tuple(FEEDS), 3), (iter(FEEDS), None), (Reader(), None)],
+)
+def test_iterables_and_data_readers_give_their_samples(data, number):
+    feeds = open_feeds(data, INPUTS)
+    assert count(feeds) == number
+    check(feeds)
+
+
+def test_numbers_are_ordered_as_numbers(tmp_path):
+    np.savez(tmp_path / "data.npz", **{f"x:{i}": np.float32(i) for i in (10, 9, 2)})
+    feeds = open_feeds(tmp_path / "data.npz", [Input("x", np.dtype("float32"), ())])
+    assert [float(feed["x"]) for feed in feeds] == [2, 9, 10]
+
+
+def test_an_input_may_itself_be_named_with_a_number(tmp_path):
+    np.savez(tmp_path / "data.npz", **{"image:0": X})
+    feeds = open_feeds(tmp_path / "data.npz", [Input("image:0", X.dtype, (None, 2))])
+    check(feeds, [{"image:0": X[i : i + 1]} for i in range(3)])
+
+
+def test_samples_are_read_one_by_one(tmp_path):
+    path, x = tmp_path / "data.npz", np.zeros((3, 100_000), np.float32)
+    x[2] = 7
+    np.savez(path, x=x)
+    path.write_bytes(path.read_bytes().replace(x[2].tobytes(), x[0].tobytes()))
+    feeds = iter(open_feeds(path, [Input("x", x.dtype, None)]))
+    assert [next(feeds)["x"].sum() for _ in range(2)] == [0, 0]
+    with pytest.raises(QuantError, match=r"data.npz' is damaged: Bad CRC-32"):
+        next(feeds)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"y": X}, "the model has no input 'y', which is given in .*known are mask, x"),
+        ({"x": X}, "input 'mask' of the model must be given; it is not in"),
+        ({"x": X, "mask": MASK[:2]}, "must be equally long; got .*'x': 3, 'mask': 2"),
+        ({"x": X, "mask": np.array(True)}, "'mask' must have an axis of samples"),
+        ({"x": X, "mask": np.array([None])}, "'mask' must be numbers in C order"),
+        ({"x": np.asfortranarray(X), "mask": MASK}, "numpy.ascontiguousarray"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused_at_once(tmp_path, arrays, message):
+    np.savez(tmp_path / "data.npz", **arrays)
+    with pytest.raises(QuantError, match=message):
+        open_feeds(tmp_path / "data.npz", INPUTS)
+
+
+def test_objects_are_not_unpickled(tmp_path):
+    np.savez(tmp_path / "data.npz", **{"x:0": np.array([None])})
+    with pytest.raises(QuantError, match="'x:0' must be a plain array: Object arrays"):
+        list(open_feeds(tmp_path / "data.npz", INPUTS))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "there is no file"), (b"text", "is none")]
+)
+def test_what_is_no_npz_file_is_refused(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "data.npz").write_bytes(content)
+    with pytest.raises(QuantError, match=message):
+        open_feeds(tmp_path / "data.npz", INPUTS)
+
+
+@pytest.mark.parametrize("data", [FEEDS[0], 3, None])
+def test_data_of_no_known_kind_is_refused(data):
+    with pytest.raises(QuantError, match=r"`data` must be an .npz file, an iterable"):
+        open_feeds(data, INPUTS)

@@ -1,0 +1,70 @@
+"""What the graphs are shaped for: onnxruntime runs them in integers."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from qcore.adapters.onnx import quantize
+
+
+@pytest.fixture
+def kernels(tmp_path: Path):
+    """Count the operators of a model as onnxruntime executes it."""
+
+    def kernels(model: onnx.ModelProto) -> Counter[str]:
+        options = onnxruntime.SessionOptions()
+        options.optimized_model_filepath = str(tmp_path / "executed.onnx")
+        options.log_severity_level = 3  # it warns that this file fits one machine only
+        onnxruntime.InferenceSession(model.SerializeToString(), options)
+        executed = onnx.load(options.optimized_model_filepath)
+        return Counter(node.op_type for node in executed.graph.node)
+
+    return kernels
+
+
+def test_a_residual_network_runs_in_integers_from_end_to_end(net, samples, kernels):
+    run = kernels(quantize(net, samples))
+    assert run["QLinearConv"] == 2
+    assert run["QLinearAdd"] == run["QLinearGlobalAveragePool"] == run["QGemm"] == 1
+    assert not {"Conv", "FusedConv", "Gemm", "Add", "Relu", "MaxPool"} & run.keys()
+    assert (run["QuantizeLinear"], run["DequantizeLinear"]) == (1, 0)
+
+
+def test_products_with_float_results_run_in_integers(build, rng, kernels):
+    w = rng.normal(size=(4, 4)).astype(np.float32)
+    body = "{ a = MatMul(x, w)  s = Softmax(a)  y = MatMul(s, x) }"
+    model = build("float[2, 4, 4] x", "float[2, 4, 4] y", body, w=w)
+    run = kernels(quantize(model, [{"x": rng.normal(size=(2, 4, 4))}]))
+    assert run["MatMulIntegerToFloat"] == 2
+
+
+def test_a_matmul_with_a_bias_runs_in_integers(build, rng, kernels):
+    w, b = rng.normal(size=(5, 4, 4)).astype(np.float32)[:2]
+    body = "{ a = MatMul(x, w)  y = Add(a, b) }"
+    model = build("float[4, 4] x", "float[4, 4] y", body, w=w, b=b[:1])
+    run = kernels(quantize(model, [{"x": rng.normal(size=(4, 4))}]))
+    assert run["QGemm"] == 1
+
+
+def test_joined_branches_run_in_integers(build, rng, kernels):
+    w = rng.normal(size=(4, 4, 1, 1)).astype(np.float32)
+    k = rng.normal(size=(8, 3)).astype(np.float32)
+    body = """{
+        a = Conv(x, w)  r = Relu(a)  c = Conv(x, w)
+        j = Concat<axis = 1>(r, c)  m = GlobalAveragePool(j)
+        f = Flatten(m)  y = Gemm(f, k)
+    }"""
+    model = build("float[1, 4, 6, 6] x", "float[1, 3] y", body, w=w, k=k)
+    run = kernels(quantize(model, [{"x": rng.normal(size=(1, 4, 6, 6))}]))
+    assert (run["QLinearConcat"], run["QGemm"]) == (1, 1)
+
+
+def test_integer_kernels_give_what_the_graph_says(net, samples, run):
+    quantized = quantize(net, samples)
+    merged, literal = (run(quantized, samples[0], merge=m) for m in (True, False))
+    # Kernels round what the graph rounds, but in float32 sums of another order.
+    np.testing.assert_allclose(merged, literal, atol=np.abs(literal).max() / 50)
