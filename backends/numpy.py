@@ -233,11 +233,11 @@ def _least_k(amax: np.float32, slots: int) -> int:
 
 def _range(blocks: list[np.ndarray]) -> tuple[np.float32, np.float32, bool]:
     """Return the ends of the range in float32, and whether all values are finite."""
-    low, high = np.float32(np.inf), np.float32(-np.inf)
-    for block in blocks:
-        if len(block):
-            ends = to_float32(np.stack([block.min(), block.max()]), xp=np)
-            low, high = np.minimum(low, ends[0]), np.maximum(high, ends[1])
+    ends = [(block.min(), block.max()) for block in blocks if len(block)]
+    if not ends:
+        return np.float32(np.inf), np.float32(-np.inf), False
+    lows, highs = to_float32(np.asarray(ends), xp=np).T
+    low, high = lows.min(), highs.max()
     return low, high, bool(np.isfinite(low) and np.isfinite(high))
 
 

@@ -11,9 +11,15 @@ FLOATS = ("float16", "bfloat16", "float32", "float64")
 """Dtypes that data may have."""
 
 
+_names: dict[tuple[type, DType], str] = {}
+
+
 def dtype_name(dtype: DType, /) -> str:
     """Return a dtype's name without its library, such as ``"float32"``."""
-    return str(getattr(dtype, "__name__", dtype)).rpartition(".")[2]
+    key = type(dtype), dtype  # dtypes of two libraries are never compared
+    if key not in _names:  # numpy takes microseconds to spell one
+        _names[key] = str(getattr(dtype, "__name__", dtype)).rpartition(".")[2]
+    return _names[key]
 
 
 def to_computing_dtype(x: Array, /, *, xp: Namespace) -> Array:
