@@ -160,7 +160,7 @@ def _(
 ) -> Any:
     """Count in two passes over blocks: the range, then the slots.
 
-    2^24 float32 normal values, one thread: see benchmarks/histogram.py.
+    2^24 float32 normal values, one thread: see benchmarks/bench_histogram.py.
     """
     if weights is not None:
         return NotImplemented

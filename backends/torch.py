@@ -17,11 +17,10 @@ NAME = "torch"
 
 
 def _is_concrete(x: Any) -> bool:
-    return not (
-        torch.compiler.is_compiling()
-        or isinstance(x, FakeTensor)
-        or torch._C._functorch.is_functorch_wrapped_tensor(x)
-    )
+    if torch.compiler.is_compiling() or isinstance(x, FakeTensor):
+        return False
+    is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+    return not (isinstance(x, torch.Tensor) and is_wrapped(x))
 
 
 register_library(NAME, Library(is_concrete=_is_concrete, detached=lambda x: x.detach()))

@@ -90,7 +90,9 @@ def _in_a_process(job: list[str]) -> dict[str, float | str]:
 def run(tool: str, name: str, method: str, original: str, target: str) -> None:
     """Do one job and print what it took."""
     model = MODELS[name]
-    feeds = list(model.feeds(0, int(method) if tool == "calibrate" else CALIBRATION))
+    feeds = model.feeds(0, int(method) if tool == "calibrate" else CALIBRATION)
+    if tool != "calibrate":  # whose memory shall not grow with the samples held here
+        feeds = list(feeds)
     job = {"qcore": _qcore, "onnxruntime": _onnxruntime, "calibrate": _calibrate}[tool]
     start = time.perf_counter()
     job(model, method, original, target, feeds)
@@ -112,7 +114,7 @@ def _qcore(
 
 
 def _calibrate(
-    model: PublicModel, _: str, original: str, __: str, feeds: list[Feed]
+    model: PublicModel, _: str, original: str, __: str, feeds: Iterator[Feed]
 ) -> None:
     from qcore.adapters import onnx as adapter  # noqa: PLC0415 - measured memory
 

@@ -23,7 +23,7 @@ SEARCHES = {
 
 
 def main() -> None:
-    """Time every search, the entropy of SEMANTICS §2.2 as loops too, in CPU time."""
+    """Time every search, the entropy as loops too, in CPU time."""
     rows = []
     for what, (spec, method, bar) in SEARCHES.items():
         h = qcore.Histogram.of(_data(signed=spec.format.name != "uint8"))

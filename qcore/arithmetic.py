@@ -22,6 +22,13 @@ def dtype_name(dtype: DType, /) -> str:
     return _names[key]
 
 
+def check_floating(x: Array, /) -> None:
+    """Raise TypeError if data is not of a real floating dtype."""
+    name = dtype_name(x.dtype)
+    if name not in FLOATS:
+        raise TypeError(f"data must be floating-point (16, 32 or 64 bits); got {name}.")
+
+
 def to_computing_dtype(x: Array, /, *, xp: Namespace) -> Array:
     """Return data in the dtype its arithmetic is done in: float64 or else float32.
 
@@ -30,11 +37,9 @@ def to_computing_dtype(x: Array, /, *, xp: Namespace) -> Array:
     TypeError
         If the dtype is not a real floating one.
     """
-    name = dtype_name(x.dtype)
-    if name in ("float32", "float64"):
+    check_floating(x)
+    if dtype_name(x.dtype) in ("float32", "float64"):
         return x
-    if name not in FLOATS:
-        raise TypeError(f"data must be floating-point (16, 32 or 64 bits); got {name}.")
     return xp.astype(x, xp.float32)
 
 

@@ -62,6 +62,11 @@ class IntFormat:
         return (1 << (self.bits - self.signed)) - 1
 
     @property
+    def max(self) -> int:
+        """The number that amax is mapped to: the highest code."""
+        return self.qmax
+
+    @property
     def storage(self) -> str:
         """The dtype codes are held in: 8 bits where they fit, else 16."""
         return f"{'' if self.signed else 'u'}int{8 if self.bits <= 8 else 16}"

@@ -6,6 +6,7 @@ matrix with one row for each scale, and the scales at every element.
 
 from dataclasses import dataclass
 from math import prod
+from operator import index
 from typing import TypeAlias
 
 from array_api_compat import device as device_of
@@ -47,6 +48,14 @@ class PerChannel:
     """
 
     axis: Axes
+
+    def __post_init__(self) -> None:
+        """Hold the axes as plain integers, so that the value can be hashed."""
+        try:
+            axis = index(self.axis)  # type: ignore[arg-type]
+        except TypeError:
+            axis = tuple(index(a) for a in self.axis)  # type: ignore[assignment,union-attr]
+        object.__setattr__(self, "axis", axis)
 
     def scale_shape(self, shape: tuple[int, ...], /) -> tuple[int, ...]:
         """Return the shape of the scales of data of the given shape."""

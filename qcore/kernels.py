@@ -20,9 +20,12 @@ class Kernel:
     Attributes
     ----------
     reference : callable
-        The portable function; every native one must equal it bit for bit.
+        The portable function. Counts and codes of every native one must equal it bit
+        for bit, objectives of searches far more closely than the tie rule tells apart.
     native : dict
         Native functions by library name.
+    traceable : set
+        Libraries whose native function may be given traced arrays.
     """
 
     def __init__(self, reference: Function) -> None:

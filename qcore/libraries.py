@@ -3,7 +3,7 @@
 A library is known by the name of its namespace (``numpy``, ``torch``, ``jax.numpy``,
 ``cupy``). The first eager call with one of its arrays loads the modules registered for
 that name in the entry-point group ``qcore.backends``; they fill this table and the
-tables of the kernels. Nothing here names a library.
+tables of the kernels. Nothing here is written for one of them.
 """
 
 from collections.abc import Callable

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from array_api_compat import device as device_of
 
 from qcore.arithmetic import TINY, divide, to_computing_dtype
-from qcore.formats import FloatFormat, IntFormat
+from qcore.formats import IntFormat
 from qcore.libraries import arithmetic, namespace
 from qcore.reduce import row_range
 from qcore.spec import QParams, QuantSpec
@@ -53,7 +53,7 @@ def qparams_from_amax(
     xp = namespace(amax, xp)
     with arithmetic(xp):
         amax = _as_float32(amax, xp=xp)
-        scale = _finished(_quotient(amax, _top(spec), xp=xp), amax, spec, xp=xp)
+        scale = _finished(_quotient(amax, spec.format.max, xp=xp), amax, spec, xp=xp)
         return QParams(scale, xp.zeros_like(amax, dtype=xp.int32), spec)
 
 
@@ -98,8 +98,7 @@ def qparams_from_range(
         lo, hi = xp.minimum(lo, zero), xp.maximum(hi, zero)
         fmt = spec.format
         if spec.symmetric:
-            signed = isinstance(fmt, FloatFormat) or fmt.signed
-            amax = xp.maximum(-lo, hi) if signed else xp.where(xp.isnan(lo), lo, hi)
+            amax = xp.maximum(-lo, hi) if fmt.signed else xp.where(xp.isnan(lo), lo, hi)
             return qparams_from_amax(amax, spec, xp=xp)
         assert isinstance(fmt, IntFormat)  # QuantSpec refuses asymmetric floats
         steps = fmt.qmax - fmt.qmin
@@ -140,12 +139,6 @@ def qparams_from_data(
     with arithmetic(xp):
         lo, hi = row_range(to_computing_dtype(x, xp=xp), spec.granularity, xp=xp)
         return qparams_from_range(lo, hi, spec, xp=xp)
-
-
-def _top(spec: QuantSpec) -> float:
-    """Return the number that amax is mapped to."""
-    fmt = spec.format
-    return fmt.max if isinstance(fmt, FloatFormat) else fmt.qmax
 
 
 def _as_float32(x: Array, *, xp: Namespace) -> Array:

@@ -21,7 +21,7 @@ def reduce_amax(
     Parameters
     ----------
     x : array
-        Real data of any shape; NaN gives NaN, nothing to reduce gives 0.
+        Real floating-point data of any shape; NaN gives NaN, nothing to reduce gives 0.
     axis : int, tuple of int or None, optional
         The axes that are **reduced**, all of them by default.
     keepdims : bool, optional
@@ -37,9 +37,10 @@ def reduce_amax(
     ValueError
         If an axis does not exist or is named twice.
     """
-    low, high = reduce_range(x, axis=axis, keepdims=keepdims, xp=xp)
     xp = namespace(x, xp)
-    return xp.maximum(-low, high)
+    with arithmetic(xp):
+        low, high = reduce_range(x, axis=axis, keepdims=keepdims, xp=xp)
+        return xp.maximum(-low, high)
 
 
 def reduce_range(

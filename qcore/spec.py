@@ -67,7 +67,8 @@ class QuantSpec:
                 )
 
 
-_ALLOWED: dict[str, tuple[str | None, ...]] = {
+_ALLOWED: dict[str, tuple[str | bool | None, ...]] = {
+    "symmetric": (True, False),
     "rounding": ("half_even",),
     "scale_dtype": SCALE_DTYPES,
     "scale_rounding": (None,),
@@ -82,8 +83,9 @@ class QParams:
     Attributes
     ----------
     scale : array
-        Positive, of the spec's scale dtype. Of the rank of the data, with the kept
-        extents of the granularity; 0-d where one scale serves tensors of any rank.
+        Positive, of the spec's scale dtype (float32 where the library lacks it). Of the
+        rank of the data, with the kept extents of the granularity; 0-d where one scale
+        serves tensors of any rank.
     zero_point : array
         int32, of the same shape; 0 where symmetric.
     spec : QuantSpec

@@ -16,6 +16,7 @@ from qcore.affine import to_grid
 from qcore.arithmetic import to_computing_dtype
 from qcore.kernels import map_blocks
 from qcore.libraries import arithmetic, namespace
+from qcore.methods.density import second_moment
 from qcore.methods.ends import best_candidate
 from qcore.qparams import qparams_from_amax
 from qcore.reduce import reduce_amax
@@ -24,7 +25,11 @@ from qcore.statistics import Histogram
 from qcore.typing import Array, Namespace
 
 PARTS = tuple(0.8 + 0.0025 * i for i in range(81))
-"""Candidates, as parts of the range of the weights; wider ranges win ties."""
+"""Candidates, as parts of the range of the weights; wider ranges win ties.
+
+Their distance is less than that of two 8-bit codes, so that between neighbours no
+weight moves by more than one code.
+"""
 
 _LARGEST_RATIO = 100.0
 """Inputs that hardly vary count no more than this."""
@@ -109,12 +114,14 @@ def mean_ratio(statistics: Histogram, /, *, xp: Namespace | None = None) -> Arra
     xp = namespace(statistics.min, xp)
     with arithmetic(xp):
         counts = xp.astype(statistics.counts, xp.float64)
-        slot = xp.arange(statistics.slots, dtype=xp.float64, device=device_of(counts))
-        middle = slot + 0.5
+        negative, positive = counts[:, 0, :], counts[:, 1, :]
+        middle = xp.arange(statistics.slots, dtype=xp.float64, device=device_of(counts))
+        middle = middle + 0.5
         n = xp.sum(counts, axis=(1, 2)) + xp.astype(statistics.zeros, xp.float64)
         n = xp.maximum(n, xp.ones_like(n))
-        mean = xp.sum((counts[:, 1, :] - counts[:, 0, :]) * middle, axis=1) / n
-        variance = xp.sum(counts * (middle * middle), axis=(1, 2)) / n - mean * mean
+        mean = xp.sum((positive - negative) * middle, axis=1) / n
+        square = second_moment(negative, xp=xp) + second_moment(positive, xp=xp)
+        variance = square / n - mean * mean
         variance = xp.maximum(variance, mean * mean * (1 / _LARGEST_RATIO))
         one = xp.ones_like(variance)
         return mean * mean / xp.where(variance > 0, variance, one)

@@ -11,7 +11,7 @@ from qcore.adapters.onnx.feeds import Data, count, open_feeds
 from qcore.adapters.onnx.inputs import conform, inputs_of
 from qcore.adapters.onnx.model_file import Source
 from qcore.adapters.onnx.operands import COMPUTE
-from qcore.adapters.onnx.planning import plan_prepared
+from qcore.adapters.onnx.planning import plan_prepared, refuse_idle
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.progress import Progress, terminal_bar
 from qcore.adapters.onnx.tensors import tensors_by_name
@@ -75,7 +75,9 @@ def calibrate(
     """
     prepared = prepare(model)
     if tensors is None:
-        tensors = plan_prepared(prepared, op_types=op_types, exclude=exclude).sources
+        plan = plan_prepared(prepared, op_types=op_types, exclude=exclude)
+        refuse_idle(plan)
+        tensors = plan.sources
     return calibrate_prepared(
         prepared,
         data,
@@ -101,6 +103,7 @@ def calibrate_prepared(
     feeds = open_feeds(data, inputs)
     samples = (progress or terminal_bar)(feeds, count(feeds))
     states: dict[str, Any] = {}
+    number = -1
     with watching(model, watched) as watch:
         for number, sample in enumerate(samples):
             place = f"in sample {number}"
@@ -112,7 +115,7 @@ def calibrate_prepared(
                     else statistics.of(values, **options)
                 )
                 _check_finite(states[name], name, place, feed)
-    if not states:
+    if number < 0:
         raise QuantError("`data` must hold at least one sample; it has none.")
     return states
 

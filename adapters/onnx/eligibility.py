@@ -54,7 +54,7 @@ def _bias(node: ir.Node) -> Reason:
 
 def _answer(node: ir.Node) -> Reason:
     # Of a Conv, onnxruntime has no integer kernel with a float result. So codes gain
-    # nothing in the last one, and cost much: 3.6 dB on the super-resolution model.
+    # nothing in the last one, and cost much: 4.4 dB on the super-resolution model.
     if node.op_type == "Conv" and (
         after_clamp(node.outputs[0]).is_graph_output() or not _leads_to_product(node)
     ):

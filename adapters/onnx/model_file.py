@@ -8,6 +8,7 @@ import onnx
 import onnx_ir as ir
 
 from qcore.errors import QuantError
+from qcore.files import written_atomically
 
 PathLike: TypeAlias = str | os.PathLike[str]
 Source: TypeAlias = PathLike | onnx.ModelProto
@@ -52,13 +53,8 @@ def save(model: onnx.ModelProto, path: PathLike, /) -> None:
         raise QuantError(
             f"`model` must be below 2 GB to fit in a file; it has {size} bytes."
         )
-    # Of the same folder, as a rename is atomic only within one file system.
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(model.SerializeToString())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with written_atomically(path) as file:
+        file.write(model.SerializeToString())
 
 
 def to_ir(model: Source, /) -> ir.Model:

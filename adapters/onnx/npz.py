@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from math import prod
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO
 
 import numpy as np
@@ -129,8 +130,10 @@ class _Rows:
 def _header(stream: IO[bytes], key: str) -> tuple[tuple[int, ...], bool, np.dtype]:
     try:
         shape, fortran, dtype = HEADERS[npy.read_magic(stream)](stream)
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TokenError) as error:
         raise QuantError(f"data of {key!r} must be a plain array: {error}") from error
+    if min(shape, default=0) < 0:
+        raise QuantError(f"data of {key!r} must be a plain array; got shape {shape}.")
     if not shape:
         raise QuantError(f"data of {key!r} must have an axis of samples; it is 0-d.")
     return shape, fortran, dtype
@@ -150,3 +153,5 @@ def _undamaged(path: Path) -> Iterator[None]:
         yield
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise QuantError(f"{str(path)!r} is damaged: {error}") from error
+    except (NotImplementedError, RuntimeError) as error:  # encrypted, or packed oddly
+        raise QuantError(f"{str(path)!r} cannot be read: {error}") from error

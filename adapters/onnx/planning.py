@@ -88,6 +88,13 @@ def plan_prepared(
     )
 
 
+def refuse_idle(plan: Plan) -> None:
+    """Raise if a plan leaves everything float; say why of the first node it leaves."""
+    if not plan.compute:
+        why = f": {plan.kept_float[0]}" if plan.kept_float else "."
+        raise QuantError(f"`model` has no {' or '.join(COMPUTE)} to quantize{why}")
+
+
 def _uncalibrated(node: ir.Node, known: Known) -> Reason:
     unknown = [value.name for value in in_codes(node) if not known(value)]
     return f"{unknown[0]!r} was not calibrated" if unknown else None

@@ -4,14 +4,11 @@ from math import prod
 
 from array_api_compat import device as device_of
 
-from qcore.formats import FloatFormat
 from qcore.spec import QuantSpec
 from qcore.typing import Array, Namespace
 
-
-def has_negative_codes(spec: QuantSpec, /) -> bool:
-    """Whether the format stands for numbers of both signs at zero point 0."""
-    return isinstance(spec.format, FloatFormat) or spec.format.signed
+TIE = 1 + 1e-9
+"""Objectives within this factor of the least are as good: their last bits differ."""
 
 
 def spanned(
@@ -25,15 +22,14 @@ def spanned(
     zero = xp.zeros_like(low)
     low, high = xp.minimum(low, zero), xp.maximum(high, zero)
     if spec.symmetric:
-        return mirrored(
-            xp.maximum(-low, high) if has_negative_codes(spec) else high, spec, xp=xp
-        )
+        amax = xp.maximum(-low, high) if spec.format.signed else high
+        return mirrored(amax, spec, xp=xp)
     return low, high
 
 
 def mirrored(amax: Array, spec: QuantSpec, /, *, xp: Namespace) -> tuple[Array, Array]:
     """Return the symmetric range that reaches to `amax`."""
-    return (-amax if has_negative_codes(spec) else xp.zeros_like(amax)), amax
+    return (-amax if spec.format.signed else xp.zeros_like(amax)), amax
 
 
 def best_candidate(objective: Array, allowed: Array, /, *, xp: Namespace) -> Array:
@@ -50,13 +46,13 @@ def best_candidate(objective: Array, allowed: Array, /, *, xp: Namespace) -> Arr
     -------
     array
         int64 ``[C]``: the largest range among those whose objective is at most
-        ``min * (1 + 1e-9)``, so that the last bits, which differ between libraries, do
-        not choose. NaN and infinity never win; where nothing does, -1.
+        ``min * TIE``, so that the last bits, which differ between libraries, do not
+        choose. NaN and infinity never win; where nothing does, -1.
     """
     usable = xp.logical_and(allowed, xp.isfinite(objective))
     infinity = xp.full_like(objective, float("inf"))
     least = xp.min(xp.where(usable, objective, infinity), axis=1, keepdims=True)
-    is_best = xp.logical_and(usable, objective <= least * (1 + 1e-9))
+    is_best = xp.logical_and(usable, objective <= least * TIE)
     return last_true(is_best, xp=xp)
 
 

@@ -28,7 +28,6 @@ from qcore.methods.candidates import score_candidates
 from qcore.methods.ends import (
     best_candidate,
     gather,
-    has_negative_codes,
     mirrored,
     spanned,
 )
@@ -137,7 +136,7 @@ def _windows(
     if spec.symmetric:
         none = xp.zeros_like(statistics.zeros)
         first, last = xp.zeros_like(reach)[None, :], reach[None, :]
-        if has_negative_codes(spec):
+        if spec.format.signed:
             return negative + positive, first, last, none, slots_to(high)
         return positive, first, last, xp.sum(negative, axis=1), slots_to(high)
     line = xp.concat([xp.flip(negative, axis=1), positive], axis=1)
@@ -187,19 +186,12 @@ def divergence(
     )
 
     widths = xp.astype(last - first, xp.float64)
+    second, final = (
+        first + _rounded_up(widths * cell, xp=xp) for cell in (cells[1], cells[-2])
+    )
     ends = (
-        (
-            first,
-            first,
-            first + _rounded_up(widths * cells[1], xp=xp),
-            below + aside,
-        ),
-        (
-            first + _rounded_up(widths * cells[-2], xp=xp),
-            last - 1,
-            last,
-            total - aside - above,
-        ),
+        (first, first, second, below + aside),
+        (final, last - 1, last, total - aside - above),
     )
     for start, middle, stop, outliers in ends:
         count, density = _end_slot(sums, start, middle, stop, xp=xp)

@@ -1,14 +1,23 @@
 """Clip where the mean squared error of quantization is least.
 
 Every slot edge is a candidate for the largest magnitude of a symmetric range, and for
-the width of an asymmetric one, together with each of its zero points. The errors are
-those of `qcore.methods.squared_error`, exact for the density of the histogram.
+the width of an asymmetric one, together with each of its zero points (beyond 9 bits,
+with 257 of them and those that fit an end). The errors are those of
+`qcore.methods.squared_error`: exact for the density of the histogram, but that steps
+finer than slots have the error of a uniform density.
 """
 
 from array_api_compat import device as device_of
 
-from qcore.formats import FloatFormat, IntFormat
-from qcore.methods.ends import best_candidate, gather, last_true, mirrored, spanned
+from qcore.formats import IntFormat
+from qcore.methods.ends import (
+    TIE,
+    best_candidate,
+    gather,
+    last_true,
+    mirrored,
+    spanned,
+)
 from qcore.methods.registry import register_method
 from qcore.methods.squared_error import (
     affine_error,
@@ -58,9 +67,8 @@ def _symmetric(
 ) -> Array:
     """Return the chosen largest magnitudes, float32 ``[C]``."""
     fmt = spec.format
-    top = fmt.max if isinstance(fmt, FloatFormat) else fmt.qmax
     edges = _edges(statistics, statistics.slots, xp=xp)
-    errors = symmetric_error(statistics.counts, edges * (1 / top), fmt, xp=xp)
+    errors = symmetric_error(statistics.counts, edges * (1 / fmt.max), fmt, xp=xp)
     needed = xp.astype(amax, xp.float64) / statistics.width
     best = best_candidate(errors, edges - 1 < needed[:, None], xp=xp)
     reach = xp.astype(best + 1, xp.float64) * statistics.width
@@ -84,7 +92,7 @@ def _asymmetric(
     sides = sides_of(statistics.counts, xp=xp)
     errors, splits = zero_point_errors(sides, step[:, None], codes, xp=xp)
     errors, splits = errors[:, 0, :], splits[:, 0, :]
-    is_good = errors <= xp.min(errors, axis=1, keepdims=True) * (1 + 1e-9)
+    is_good = errors <= xp.min(errors, axis=1, keepdims=True) * TIE
     # Of equally good zero points, one that reaches least beyond the values seen.
     idle = xp.maximum(
         splits * step[:, None] - below[:, None],

@@ -3,7 +3,7 @@
 from typing import TypeAlias
 
 from qcore.arithmetic import divide
-from qcore.methods.ends import gather, has_negative_codes, mirrored, spanned
+from qcore.methods.ends import gather, mirrored, spanned
 from qcore.methods.registry import register_method
 from qcore.spec import QuantSpec
 from qcore.statistics import Histogram
@@ -69,7 +69,7 @@ def percentile(
             raise ValueError(
                 f"`percentile` must be one number if symmetric; got {percentile}."
             )
-        side = negative + positive if has_negative_codes(spec) else positive
+        side = negative + positive if spec.format.signed else positive
         return mirrored(reach(side, shares[0], high), spec, xp=xp)
     if len(shares) == 1:
         tail = (100 - shares[0]) / 2

@@ -1,14 +1,15 @@
 """What all statistics share: rows of a granularity, checks before merging, moving."""
 
 from dataclasses import dataclass, field, fields, replace
+from importlib import import_module
 from typing import Any, ClassVar, Self
 
 from array_api_compat import device as device_of
 
-from qcore.arithmetic import FLOATS, dtype_name
+from qcore.arithmetic import check_floating, dtype_name
 from qcore.granularity import Granularity, PerTensor
 from qcore.libraries import arithmetic, detached, library_name, namespace
-from qcore.transfer import transfer
+from qcore.transfer import from_host, to_host, transfer
 from qcore.typing import Array, Device, Namespace
 
 
@@ -124,6 +125,22 @@ class Statistics:
         ]
         return pairs
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by way of the host, to the library's default device.
+
+        JAX itself would restore int64 as int32.
+        """
+        xp = self.xp
+        values = {
+            name: to_host(getattr(self, name), xp=xp) for name in self.array_fields()
+        }
+        settings = {name: getattr(self, name) for name in self.static_fields()}
+        return _restored, (type(self), xp.__name__, values, settings)
+
+    def __deepcopy__(self, _: dict[int, Any]) -> Self:
+        """Return the state itself: it never changes."""
+        return self
+
     def to(self, xp: Namespace, device: Device | None = None) -> Self:
         """
         Return the same state on another library or device.
@@ -140,6 +157,16 @@ class Statistics:
             for name in self.array_fields()
         }
         return replace(self, **moved)
+
+
+def _restored(
+    cls: type[Statistics],
+    library: str,
+    values: dict[str, Any],
+    settings: dict[str, Any],
+) -> Statistics:
+    xp = import_module(library)
+    return cls(**{n: from_host(x, xp) for n, x in values.items()}, **settings)
 
 
 def _device(x: Array) -> str:
@@ -159,6 +186,11 @@ def data_rows(
         If the mask does not broadcast to the data.
     """
     check_floating(x)
+    if not isinstance(granularity, Granularity):
+        raise TypeError(
+            "`granularity` must be PerTensor(), PerChannel(axis) or "
+            f"PerBlock(axis, size); got {granularity!r}."
+        )
     rows, keep = granularity.to_rows(detached(x, xp), xp=xp)
     if mask is None:
         return rows, keep
@@ -177,13 +209,6 @@ def broadcast(y: Array, x: Array, name: str, *, xp: Namespace) -> Array:
             f"`{name}` must broadcast to the shape of the data; "
             f"got {tuple(y.shape)} and {tuple(x.shape)}."
         ) from None
-
-
-def check_floating(x: Array) -> None:
-    """Refuse data that has no calibration range of its own."""
-    name = dtype_name(x.dtype)
-    if name not in FLOATS:
-        raise TypeError(f"data must be floating-point (16, 32 or 64 bits); got {name}.")
 
 
 def state_extents(granularity: Granularity, shape: tuple[int, ...]) -> tuple[int, ...]:

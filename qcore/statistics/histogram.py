@@ -17,6 +17,9 @@ from qcore.statistics.base import (
 from qcore.statistics.tally import K_MAX, K_MIN, WEIGHT_UNIT, regrid, tally
 from qcore.typing import Array, Namespace
 
+MOST_BINS = 1 << 20
+MOST_WEIGHT = 2.0**31
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Histogram(Statistics):
@@ -80,7 +83,7 @@ class Histogram(Statistics):
             Floating-point data of any shape; float64 is rounded to float32. NaN and
             infinity are counted apart.
         bins : int, optional
-            Resolution, at least 2; the state has ``2 * 2**ceil(log2(bins))`` slots for
+            Resolution, 2 to 2**20; the state has ``2 * 2**ceil(log2(bins))`` slots for
             each sign.
         granularity : granularity, optional
             Which elements share a histogram.
@@ -88,17 +91,20 @@ class Histogram(Statistics):
             Booleans that broadcast to `x`: values count where true.
         weights : array, optional
             Floating-point weights that broadcast to `x`, rounded to multiples of
-            2**-16; what is then not positive, or not finite, masks its value.
+            2**-16, of 2**31 at most; what is then not positive, or not finite, masks
+            its value.
 
         Raises
         ------
         TypeError
             If `x` is not floating-point or the mask not boolean.
         ValueError
-            If `bins` is less than 2, or mask or weights do not broadcast.
+            If `bins` is out of range, or mask or weights do not broadcast.
         """
-        if not isinstance(bins, int) or bins < 2:
-            raise ValueError(f"`bins` must be an integer of at least 2; got {bins!r}.")
+        if not (isinstance(bins, int) and 2 <= bins <= MOST_BINS):
+            raise ValueError(
+                f"`bins` must be an integer from 2 to {MOST_BINS}; got {bins!r}."
+            )
         xp = namespace(x, xp)
         with arithmetic(xp):
             rows, keep = data_rows(x, mask, granularity, xp=xp)
@@ -147,7 +153,6 @@ class Histogram(Statistics):
                 granularity=self.granularity,
                 mask=mask,
                 weights=weights,
-                xp=namespace(x, None),
             )
         )
 
@@ -159,12 +164,15 @@ class Histogram(Statistics):
         ----------
         k : int or array
             log2 of the new width, an integer or int32 ``[C]``; a k smaller than the
-            state's own, which would need finer counts, leaves the state's.
+            state's own, which would need finer counts, leaves the state's; 126 is the
+            largest.
         """
         xp = self.xp
         with arithmetic(xp):
-            wanted = xp.full_like(self.k, k) if isinstance(k, int) else k
-            new_k = xp.maximum(self.k, xp.astype(wanted, xp.int32))
+            if isinstance(k, int):
+                k = xp.full_like(self.k, min(max(k, K_MIN), K_MAX))
+            new_k = xp.clip(xp.astype(k, xp.int32), K_MIN, K_MAX)
+            new_k = xp.maximum(self.k, new_k)
             counts, exponents = regrid(
                 self.counts, self.exponents, self.k, new_k, xp=xp
             )
@@ -216,5 +224,7 @@ def _units(weights: Array, *, xp: Namespace) -> Array:
     """Return weights as whole multiples of their unit, 0 for what is no weight."""
     whole = xp.round(xp.astype(weights, xp.float64) * (1 / WEIGHT_UNIT))
     none = xp.zeros_like(whole)
-    whole = xp.where(xp.isfinite(whole), xp.clip(whole, 0, 2.0**62), none)
+    # The limit leaves room for 2**16 such weights in 64 bits.
+    whole = xp.clip(whole, 0, MOST_WEIGHT / WEIGHT_UNIT)
+    whole = xp.where(xp.isfinite(whole), whole, none)
     return xp.astype(whole, xp.int64)

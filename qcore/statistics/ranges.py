@@ -120,7 +120,7 @@ class MovingRange(Statistics):
     def update(self, x: Array, /, mask: Array | None = None) -> Self:
         """Return the state moved towards the range of `x`; no finite value, no move."""
         batch = Range.of(x, granularity=self.granularity, mask=mask)
-        self._check_same_place(batch)
+        self._check_extents(batch)
         xp = self.xp
         with arithmetic(xp):
             return replace(
@@ -149,7 +149,7 @@ class MovingRange(Statistics):
         step = xp.where(is_first, xp.zeros_like(step), step)
         return xp.astype(start + self.averaging_constant * step, xp.float32)
 
-    def _check_same_place(self, batch: Range) -> None:
+    def _check_extents(self, batch: Range) -> None:
         if batch.extents != self.extents:
             raise ValueError(
                 f"data must have extents {self.extents}; got {batch.extents}."

@@ -1,8 +1,8 @@
 """Count the values of a batch: on the dyadic grid, and those that have no slot.
 
-The grid of a row is ``2**k`` wide with the smallest k in [-126, 126] whose slots reach
-beyond the largest magnitude. Scaling by a power of two is exact in every IEEE format,
-and k is found in a table, so every library counts alike.
+The slots of a row are ``2**k`` wide, with the smallest k in [-126, 126] for which they
+reach beyond the largest magnitude. Scaling by a power of two is exact in every IEEE
+format, and k is found in a table, so every library counts alike.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,11 @@ from qcore.kernels import Kernel
 from qcore.typing import Array, Namespace
 
 K_MIN, K_MAX = -126, 126
+"""So that ``2**k`` and ``2**-k`` are normal float32 numbers."""
+
 EXPONENTS = 256
+"""Exponent fields of float32."""
+
 WEIGHT_UNIT = 2.0**-16
 """Weights are counted in whole multiples of this."""
 

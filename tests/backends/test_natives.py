@@ -124,13 +124,13 @@ def mergings(array):
 
 
 def symmetric_errors(array):
-    steps = np.linspace(0.1, 5, 200)[None]
+    steps = np.linspace(0.1, 5, 40)[None]
     formats = map(parse_format, ("int8", "uint8", "float4_e2m1fn", "int16"))
     return [(array(counts()), array(steps), fmt) for fmt in formats]
 
 
 def affine_errors(array):
-    steps = np.linspace(0.1, 5, 200)[None]
+    steps = np.linspace(0.1, 5, 40)[None]
     return [(array(counts()), array(steps), codes) for codes in (15, 255, 65535)]
 
 

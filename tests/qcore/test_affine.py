@@ -143,7 +143,7 @@ def test_a_scale_that_jit_knows_is_no_reciprocal(run, array, to_numpy):
     np.testing.assert_array_equal(to_numpy(found), onnx_sample_codes("int8", 0))
 
 
-@pytest.mark.parametrize("name", ["int8", "int16", "float8_e4m3fn", "float8_e5m2"])
+@pytest.mark.parametrize("name", ["int8", "int16", "float8_e4m3fn"])
 @pytest.mark.parametrize("power", [-126, -122])
 def test_the_smallest_scales_tell_subnormal_values_apart(
     run, array, to_numpy, name, power
@@ -195,7 +195,7 @@ def test_narrow_codes_leave_out_the_lowest(array, to_numpy):
 
 
 @pytest.mark.parametrize(("name", "zero_point"), FORMATS)
-def test_codes_mean_what_onnx_says(run, array, to_numpy, name, zero_point):
+def test_codes_mean_what_onnx_says(array, to_numpy, name, zero_point):
     fmt = parse_format(name)
     if "float" in name:
         codes = np.arange(256, dtype=np.uint8)
@@ -205,7 +205,7 @@ def test_codes_mean_what_onnx_says(run, array, to_numpy, name, zero_point):
         codes = np.arange(fmt.qmin, fmt.qmax + 1).astype(fmt.storage)
         expected = (codes.astype(np.int32) - zero_point).astype(np.float32) * SCALE
         spec = QuantSpec(name, symmetric=False)
-    found = run(dequantize, array(codes), qparams(array, SCALE, zero_point, spec))
+    found = dequantize(array(codes), qparams(array, SCALE, zero_point, spec))
     np.testing.assert_array_equal(to_numpy(found), expected, strict=True)
 
 
@@ -232,16 +232,14 @@ def test_fake_quantize_of_floats_is_what_the_codes_mean(run, array, to_numpy, na
 @pytest.mark.parametrize(
     "name", ["int8", "uint4", "int16", "float8_e4m3fn", *MINIFLOATS]
 )
-def test_fake_quantize_keeps_nan(run, array, to_numpy, name):
+def test_fake_quantize_keeps_nan(array, to_numpy, name):
     x = array(np.float32([np.nan, 0, -np.nan]))
-    found = run(fake_quantize, x, qparams(array, SCALE, 0, QuantSpec(name)))
+    found = fake_quantize(x, qparams(array, SCALE, 0, QuantSpec(name)))
     np.testing.assert_array_equal(to_numpy(found), [np.nan, 0, np.nan])
 
 
 @pytest.mark.parametrize("name", ["int8", "uint8", "float8_e5m2"])
-def test_16_bit_floats_are_computed_in_float32(
-    xp, run, array, to_numpy, float_dtype, name
-):
+def test_16_bit_floats_are_computed_in_float32(xp, array, to_numpy, float_dtype, name):
     bits = np.arange(2**16, dtype=np.uint16)
     values = bits.view(getattr(ml_dtypes, float_dtype, np.float16))
     with np.errstate(invalid="ignore"):  # casts of NaN
@@ -249,9 +247,9 @@ def test_16_bit_floats_are_computed_in_float32(
     values = to_numpy(x)
     codes = onnx_codes(values.astype(np.float32), SCALE, 0, name)
     parameters = qparams(array, SCALE, 0, QuantSpec(name))
-    np.testing.assert_array_equal(to_numpy(run(quantize, x, parameters)), codes)
+    np.testing.assert_array_equal(to_numpy(quantize(x, parameters)), codes)
 
-    found = run(fake_quantize, x, parameters)
+    found = fake_quantize(x, parameters)
     if "float" in name:
         codes = codes.view(getattr(ml_dtypes, name))
     real = np.where(np.isnan(values), np.nan, codes.astype(np.float32) * SCALE)
@@ -274,9 +272,12 @@ def test_16_bit_floats_are_computed_in_float32(
 )
 def test_float64_is_divided_in_float64(array, to_numpy, name, tie, below, above):
     x = np.float64([tie - 2.0**-40, tie, tie + 2.0**-40])  # float32 has the tie alone
-    found = fake_quantize(array(x / 4), qparams(array, 0.25, 0, QuantSpec(name)))
+    parameters = qparams(array, 0.25, 0, QuantSpec(name))
+    found = fake_quantize(array(x / 4), parameters)
     expected = np.float64([below, below, above]) / 4
     np.testing.assert_array_equal(to_numpy(found), expected, strict=True)
+    codes = quantize(array(x / 4), parameters)
+    np.testing.assert_array_equal(to_numpy(dequantize(codes, parameters)), expected)
 
 
 @pytest.mark.parametrize("name", ["int8", "uint8", "int16"])
@@ -287,9 +288,9 @@ def test_a_zero_and_what_rounds_to_it_have_the_code_zero(array, to_numpy, name):
 
 
 @pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2", *MINIFLOATS])
-def test_the_sign_of_zero_is_kept_in_codes(run, array, to_numpy, name):
+def test_the_sign_of_zero_is_kept_in_codes(array, to_numpy, name):
     x = array(np.float32([0.0, -0.0, 1e-30, -1e-30]))
-    found = to_numpy(run(quantize, x, qparams(array, 1, 0, QuantSpec(name))))
+    found = to_numpy(quantize(x, qparams(array, 1, 0, QuantSpec(name))))
     sign = 2 ** (parse_format(name).bits - 1)
     assert found.tolist() == [0, sign, 0, sign]
 

@@ -1,4 +1,4 @@
-"""The entropy search against the loops of SEMANTICS §2.2, written out."""
+"""The entropy search against its definition, written out as loops."""
 
 import math
 from bisect import bisect_right

@@ -48,7 +48,7 @@ def test_each_pair_of_kept_indices_is_a_row(xp, array, to_numpy):
     np.testing.assert_array_equal(to_numpy(rows), expected)
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 9])
+@pytest.mark.parametrize("size", [1, 3, 4, 9])
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_a_block_is_a_row_and_padding_is_marked(xp, array, to_numpy, axis, size):
     values = np.arange(1.0, 25, dtype=np.float32).reshape(2, 4, 3)

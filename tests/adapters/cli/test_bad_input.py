@@ -181,10 +181,11 @@ def test_a_file_to_inspect_that_is_neither_model_nor_statistics(
 
 
 def test_a_disk_without_room(qcore, model, data, tmp_path, monkeypatch) -> None:
-    def write_bytes(path: Path, _: bytes) -> None:
-        raise OSError(28, "No space left on device", str(path))
+    def fsync(_: int) -> None:
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    monkeypatch.setattr("os.fsync", fsync)
     code, _, err = qcore("quantize", model, "--data", data, "-o", tmp_path / "out.onnx")
     assert code == 1
     assert "No space left on device" in err
+    assert not list(tmp_path.glob("*out.onnx*"))

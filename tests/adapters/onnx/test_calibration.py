@@ -86,6 +86,11 @@ def test_no_data_is_an_error(net):
         calibrate(net, [])
 
 
+def test_a_model_with_nothing_to_quantize_is_refused(roots):
+    with pytest.raises(QuantError, match="no Conv or Gemm or MatMul to quantize"):
+        calibrate(roots, [{"x": np.zeros(3, np.float32)}])
+
+
 def test_a_sample_that_does_not_fit_is_named(net, samples):
     data = [*samples, {"x": samples[0]["x"][0]}]
     with pytest.raises(QuantError, match=r"float32 \[N, 3, 8, 8\].* in sample 16"):

@@ -125,3 +125,14 @@ def test_what_is_no_npz_file_is_refused(tmp_path, content, message):
 def test_data_of_no_known_kind_is_refused(data):
     with pytest.raises(QuantError, match=r"`data` must be an .npz file, an iterable"):
         open_feeds(data, INPUTS)
+
+
+@pytest.mark.parametrize(("offset", "value"), [(6, 1), (8, 99)])
+def test_an_encrypted_or_oddly_packed_file_is_told(tmp_path, offset, value):
+    path = stacked(tmp_path / "data.npz")
+    content = bytearray(path.read_bytes())
+    start, end = content.find(b"PK\3\4"), content.find(b"PK\1\2")
+    content[start + offset] = content[end + offset + 2] = value
+    path.write_bytes(content)
+    with pytest.raises(QuantError, match=r"data\.npz' cannot be read"):
+        open_feeds(path, INPUTS)

@@ -173,3 +173,15 @@ def test_the_bodies_of_functions_take_the_place_of_their_calls():
         twice (a) => (b) { b = Add(a, a) }
     """)
     assert operators(prepare(model)) == ["Add"]
+
+
+def test_weights_stay_in_float16_with_a_normalization_absorbed(build, rng):
+    body = """{
+        p = Conv(x, w)
+        y = BatchNormalization(p, s, s, s, v)
+    }"""
+    w, s = (rng.normal(size=n).astype(np.float16) for n in ((4, 3, 3, 3), 4))
+    types = "float16[N, 3, 8, 8] x", "float16[N, 4, 6, 6] y"
+    prepared = prepare(build(*types, body, w=w, s=s, v=np.ones(4, np.float16)))
+    assert operators(prepared) == ["Conv"]
+    onnx.checker.check_model(ir.to_proto(prepared), full_check=True)

@@ -266,3 +266,9 @@ def test_a_model_with_its_weights_in_another_file_is_quantized(
     onnx.save(net, path, save_as_external_data=True, location="w", size_threshold=0)
     quantized = adapter.quantize(path, samples)
     np.testing.assert_array_equal(run(quantized, samples[0]), run(expected, samples[0]))
+
+
+def test_a_model_with_nothing_to_quantize_is_refused_before_its_data_is_read(build):
+    model = build("float[N] x", "float[N] y", "{ y = Relu(x) }")
+    with pytest.raises(QuantError, match="has no Conv or Gemm or MatMul to quantize"):
+        adapter.quantize(model, iter(lambda: pytest.fail("data was read"), None))

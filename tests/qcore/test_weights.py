@@ -1,0 +1,87 @@
+"""Scales for weights against every candidate tried, and against the moments of data."""
+
+import numpy as np
+import pytest
+
+from qcore import (
+    Histogram,
+    PerBlock,
+    PerChannel,
+    QuantSpec,
+    mean_ratio,
+    qparams_from_weights,
+)
+from qcore.weights import PARTS
+
+SPEC = QuantSpec("int4", PerChannel(0))
+
+
+def rows():
+    x = np.random.default_rng(3).standard_normal((5, 40)).astype(np.float32)
+    x[4] = 0
+    return x
+
+
+def change_of_output(row, scale, ratio):
+    """Return what one scale costs, for inputs of variance 1."""
+    d = np.clip(np.rint(row / scale), -8, 7) * np.float64(scale) - row
+    return (d * d).sum() + ratio * d.sum() ** 2
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.5, 30.0])
+def test_no_candidate_changes_the_output_less(run, array, to_numpy, ratio):
+    found = run(
+        lambda w: qparams_from_weights(w, SPEC, mean_ratio=ratio), array(rows())
+    )
+    scales = to_numpy(found.scale)
+    for row, scale in zip(rows()[:4], scales[:4, 0], strict=True):
+        candidates = np.abs(row).max() * np.float32(PARTS) / np.float32(7)
+        least = min(change_of_output(row, s, ratio) for s in candidates)
+        assert change_of_output(row, scale, ratio) <= least * (1 + 1e-6)
+    assert scales.shape == (5, 1)
+    assert scales[4, 0] == 1
+
+
+def test_a_mean_of_inputs_brings_the_mean_of_weights_back():
+    plain, shifted = (
+        qparams_from_weights(rows(), SPEC, mean_ratio=ratio) for ratio in (0, 50)
+    )
+
+    def shift(qparams):
+        d = np.clip(np.rint(rows() / qparams.scale), -8, 7) * qparams.scale - rows()
+        return np.abs(d.sum(axis=1)).sum()
+
+    assert shift(shifted) < shift(plain) / 2
+
+
+def test_padding_of_a_block_has_no_weight():
+    x, spec = rows()[:, :7], QuantSpec("int4", PerBlock(1, 4))
+    found = qparams_from_weights(x, spec, mean_ratio=2.0).scale
+    for first, column in ((0, 0), (4, 1)):
+        alone = qparams_from_weights(x[:, first : first + 4], SPEC, mean_ratio=2.0)
+        np.testing.assert_array_equal(found[:, column], alone.scale[:, 0])
+
+
+def test_a_negative_ratio_is_refused():
+    with pytest.raises(ValueError, match="`mean_ratio` must not be negative"):
+        qparams_from_weights(rows(), SPEC, mean_ratio=-1.0)
+
+
+def test_asymmetric_weights_are_refused():
+    with pytest.raises(ValueError, match="`spec` must be symmetric"):
+        qparams_from_weights(rows(), QuantSpec(symmetric=False))
+
+
+def test_the_ratio_is_that_of_the_moments(array, to_numpy):
+    x = np.abs(np.random.default_rng(4).standard_normal((3, 5000))).astype(np.float32)
+    x[1] -= 0.25
+    found = mean_ratio(Histogram.of(array(x), granularity=PerChannel(0)))
+    wide = x.astype(np.float64)
+    expected = wide.mean(axis=1) ** 2 / wide.var(axis=1)
+    np.testing.assert_allclose(to_numpy(found), expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("values", "expected"), [([5.0] * 9, 100), ([0.0] * 9, 0)])
+def test_inputs_that_do_not_vary_have_a_ratio_of_100_at_most(values, expected):
+    found = mean_ratio(Histogram.of(np.float32(values)))
+    assert found == pytest.approx(expected)
