@@ -80,19 +80,20 @@ def _(
     shape = (len(line), first.shape[1])
     first, last = np.broadcast_to(first, shape), np.broadcast_to(last, shape)
     result = np.empty(shape)
-    size = max(BLOCK // groups, 1)
     for channel in range(len(line)):
         start = first[channel]
-        n, r = np.divmod(last[channel] - start, groups)
-        table = _group_table(line[channel : channel + 1], int(n.max()) + 1)
+        widths, rests = np.divmod(last[channel] - start, groups)
+        reach = int(start.max()) + groups
+        table = _group_table(line[channel : channel + 1], int(widths.max()) + 1, reach)
         places = pattern[:, :-1] + wider * table.shape[1]
-        for i in range(0, shape[1], size):
-            part = slice(i, i + size)
-            index = places[r[part]]
-            index += n[part, None] * order
-            index += (start[part] + n[part] * table.shape[1])[:, None]
-            terms = np.take(table.reshape(-1), index, mode="clip")
-            result[channel, part] = terms.sum(axis=-1)
+        for width in np.unique(widths):
+            (part,) = np.nonzero(widths == width)
+            index = places[rests[part]]
+            index += width * order
+            if start.any():
+                index += start[part, None]
+            two_rows = table[width : width + 2].reshape(-1)
+            result[channel, part] = two_rows.take(index, mode="clip").sum(axis=-1)
     return result
 
 
@@ -137,16 +138,22 @@ def _summed_gains(
     return sums
 
 
-def _group_table(line: np.ndarray, widest: int) -> np.ndarray:
-    """Return what groups contribute, by width and first slot ``[widest + 1, L]``."""
+def _group_table(line: np.ndarray, widest: int, reach: int) -> np.ndarray:
+    """Return what groups contribute, by width and first slot ``[widest + 1, L]``.
+
+    A group of width w starts within ``(w + 1) * reach`` slots, where `reach` is the
+    largest first slot of a window plus the number of groups.
+    """
     sums = running_sums(line, xp=np)
     slots = line.shape[1]
     table = np.zeros((widest + 1, slots + 1))
     for width in range(1, min(widest, slots) + 1):
+        starts = min(slots + 1 - width, reach * (width + 1))
         group, filled = (
-            x[0, width:] - x[0, :-width] for x in (sums.count, sums.filled)
+            x[0, width : width + starts] - x[0, :starts]
+            for x in (sums.count, sums.filled)
         )
-        table[width, : slots + 1 - width] = group_information(group, filled, xp=np)
+        table[width, :starts] = group_information(group, filled, xp=np)
     return table
 
 
