@@ -223,8 +223,6 @@ def slots_for(bins: int, /) -> int:
 def _units(weights: Array, *, xp: Namespace) -> Array:
     """Return weights as whole multiples of their unit, 0 for what is no weight."""
     whole = xp.round(xp.astype(weights, xp.float64) * (1 / WEIGHT_UNIT))
-    none = xp.zeros_like(whole)
+    whole = xp.where(xp.isfinite(whole), whole, xp.zeros_like(whole))
     # The limit leaves room for 2**16 such weights in 64 bits.
-    whole = xp.clip(whole, 0, MOST_WEIGHT / WEIGHT_UNIT)
-    whole = xp.where(xp.isfinite(whole), whole, none)
-    return xp.astype(whole, xp.int64)
+    return xp.astype(xp.clip(whole, 0, MOST_WEIGHT / WEIGHT_UNIT), xp.int64)

@@ -265,6 +265,13 @@ def test_weights_count_in_whole_units(run, array, check, case):
     check(found, definition(CASES[case], amounts=amounts))
 
 
+def test_a_weight_is_2_to_the_31_at_most(array, to_numpy):
+    weights = array(np.float32([2.0**31, 1e30, 1]))
+    found = weighted(array(np.float32([1, -1, 0])), weights)
+    assert to_numpy(found.counts).sum(axis=-1).tolist() == [[2**47, 2**47]]
+    assert to_numpy(found.zeros).tolist() == [2**16]
+
+
 def test_weights_broadcast_with_a_mask_and_channels(array, check):
     x = CASES["normal"].reshape(2, 4, 12)
     weights, mask = np.float32([1, 2, 0.5, 3])[:, None], np.arange(12) % 2 == 0
@@ -439,9 +446,9 @@ def test_exponents_see_the_bulk_below_an_outlier(array, to_numpy):
     np.testing.assert_array_equal(to_numpy(found.exponents), expected)
 
 
-@pytest.mark.parametrize("bins", [1, 0, -5, 64.0, "64"])
-def test_bins_are_two_or_more(array, bins):
-    with pytest.raises(ValueError, match="`bins` must be an integer of at least 2"):
+@pytest.mark.parametrize("bins", [1, 0, -5, 2**20 + 1, 64.0, "64"])
+def test_bins_are_two_to_a_million(array, bins):
+    with pytest.raises(ValueError, match="`bins` must be an integer from 2 to 1048576"):
         Histogram.of(array(CASES["normal"]), bins=bins)
 
 
