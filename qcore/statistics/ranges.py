@@ -143,10 +143,8 @@ class MovingRange(Statistics):
         # The difference is multiplied in float64, where the product is exact enough
         # that a fused multiply-add rounds to the same float32.
         wide_old, wide_new = xp.astype(old, xp.float64), xp.astype(new, xp.float64)
-        is_first = xp.isinf(wide_old)
-        start = xp.where(is_first, wide_new, wide_old)
+        start = xp.where(xp.isinf(wide_old), wide_new, wide_old)
         step = xp.where(count > 0, wide_new - start, xp.zeros_like(start))
-        step = xp.where(is_first, xp.zeros_like(step), step)
         return xp.astype(start + self.averaging_constant * step, xp.float32)
 
     def _check_extents(self, batch: Range) -> None:

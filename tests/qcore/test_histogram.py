@@ -245,6 +245,13 @@ def test_a_mask_broadcasts(array, check):
     check(found, *(definition(x[:, ::2, i]) for i in range(12)))
 
 
+def test_a_mask_does_not_count_the_padding_of_a_block(array, check):
+    x = CASES["normal"][:14].reshape(2, 7)
+    mask = array(np.ones((1, 7), bool))
+    found = Histogram.of(array(x), bins=BINS, mask=mask, granularity=PerBlock(1, 4))
+    check(found, *(definition(part) for row in x for part in (row[:4], row[4:])))
+
+
 def test_an_update_takes_a_mask(array, check):
     mask = np.arange(96) % 2 == 0
     found = collect(array(CASES["normal"])).update(array(CASES["huge"]), array(mask))
