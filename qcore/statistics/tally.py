@@ -152,7 +152,7 @@ def count(
 def to_float32(x: Array, /, *, xp: Namespace) -> Array:
     """Return data rounded to float32, alike whether or not subnormals are flushed."""
     if dtype_name(x.dtype) != "float64":
-        return xp.astype(x, xp.float32)
+        return xp.astype(x, xp.float32, copy=False)
     magnitude = xp.abs(x)
     sign = xp.where(x < 0, -xp.ones_like(x), xp.ones_like(x))
     # The halfway points below the smallest normal number and above the largest.
