@@ -11,8 +11,7 @@ from qcore.affine import to_codes, to_grid
 from qcore.arithmetic import divide
 from qcore.kernels import Kernel, map_blocks
 from qcore.libraries import Library, register_library
-from qcore.methods.entropy import merged_information
-from qcore.methods.squared_error import affine_error, symmetric_error
+from qcore.methods.solve import solve
 from qcore.spec import QParams
 from qcore.statistics import Histogram, MovingRange, Range
 from qcore.statistics.tally import count, regrid, tally
@@ -84,6 +83,16 @@ _compile(tally, 3)
 _compile(regrid)
 _compile(to_codes, 3)
 _compile(to_grid, 3)
-_compile(merged_information, 3)
-_compile(symmetric_error, 2)
-_compile(affine_error, 2)
+
+
+_solve = jax.jit(partial(solve.reference, xp=jnp), static_argnums=(2, 3, 4))
+
+
+@solve.accelerate(NAME)
+def _(low: jax.Array, statistics: Any, spec: Any, method: Any, options: Any, /) -> Any:
+    """Compile the whole method, once for each shape and set of options."""
+    try:
+        hash(options)
+    except TypeError:
+        return NotImplemented
+    return _solve(low, statistics, spec, method, options)

@@ -6,6 +6,7 @@ from typing import Any
 from qcore.errors import NoDataError, NonFiniteError
 from qcore.libraries import arithmetic, is_concrete, namespace
 from qcore.methods.registry import find_method
+from qcore.methods.solve import solve
 from qcore.qparams import qparams_from_range
 from qcore.spec import QParams, QuantSpec
 from qcore.statistics import Statistics
@@ -109,7 +110,9 @@ def compute_range(
         tainted = statistics.nans + xp.sum(statistics.infs, axis=-1) > 0
         if is_concrete(statistics.min, xp):
             _check_data(statistics, tainted, nonfinite, xp=xp)
-        lo, hi = chosen(statistics, spec, xp=xp, **options)
+        low, pairs = statistics.min, tuple(options.items())
+        ends = solve(low, statistics, spec, chosen, pairs, xp=xp)
+        lo, hi = ends[0, :], ends[1, :]
         if nonfinite == "raise":
             nan = xp.full_like(lo, float("nan"))
             lo, hi = xp.where(tainted, nan, lo), xp.where(tainted, nan, hi)

@@ -3,15 +3,7 @@
 from qcore.errors import StatisticsError
 from qcore.formats import FloatFormat
 from qcore.libraries import arithmetic, namespace
-from qcore.methods.ends import gather
-from qcore.methods.squared_error import (
-    MANY_CODES,
-    Sides,
-    fine_affine_error,
-    sides_of,
-    symmetric_error,
-    zero_point_errors,
-)
+from qcore.methods.squared_error import affine_error, sides_of, symmetric_error
 from qcore.spec import QParams
 from qcore.statistics import Histogram
 from qcore.typing import Array, Namespace
@@ -67,23 +59,12 @@ def expected_error(
         if isinstance(fmt, FloatFormat) or qparams.spec.symmetric:
             error = symmetric_error(counts, steps, fmt, xp=xp)[:, 0]
         else:
-            below = xp.astype(zero_point, xp.int64)[:, None] - fmt.qmin
-            error = _affine(sides, steps, below, fmt.qmax - fmt.qmin, xp=xp)
+            below = xp.astype(zero_point, xp.float64)[:, None] - fmt.qmin
+            error = affine_error(sides, steps, below, fmt.qmax - fmt.qmin, xp=xp)[:, 0]
         n = xp.astype(statistics.zeros + xp.sum(counts, axis=(1, 2)), xp.float64)
         if metric == "sqnr":
             return 10 * xp.log10(sides.moment / error)
         return error * width * width / n
-
-
-def _affine(
-    sides: Sides, steps: Array, below: Array, codes: int, *, xp: Namespace
-) -> Array:
-    """Return the squared errors with `below` codes under zero, both ``[C, 1]``."""
-    if codes > MANY_CODES:
-        splits = xp.astype(below, xp.float64)
-        return fine_affine_error(sides, steps, splits, codes, xp=xp)[:, 0]
-    errors, _ = zero_point_errors(sides, steps, codes, xp=xp)
-    return gather(errors[:, 0, :], below, xp=xp)[:, 0]
 
 
 def _flat(x: Array, channels: int, *, xp: Namespace) -> Array:

@@ -1,30 +1,18 @@
 """Clip where the mean squared error of quantization is least.
 
 Every slot edge is a candidate for the largest magnitude of a symmetric range, and for
-the width of an asymmetric one, together with each of its zero points (beyond 9 bits,
-with 257 of them and those that fit an end). The errors are those of
-`qcore.methods.squared_error`: exact for the density of the histogram, but that steps
-finer than slots have the error of a uniform density.
+the width of an asymmetric one, together with each of its zero points. The errors are
+those of `qcore.methods.squared_error`: exact for the density of the histogram, but that
+steps finer than slots have the error of a uniform density.
 """
 
 from array_api_compat import device as device_of
 
 from qcore.formats import IntFormat
-from qcore.methods.ends import (
-    TIE,
-    best_candidate,
-    gather,
-    last_true,
-    mirrored,
-    spanned,
-)
+from qcore.methods.ends import TIE, best_candidate, mirrored, spanned
 from qcore.methods.registry import register_method
-from qcore.methods.squared_error import (
-    affine_error,
-    sides_of,
-    symmetric_error,
-    zero_point_errors,
-)
+from qcore.methods.squared_error import Sides, affine_error, best_below, sides_of
+from qcore.methods.step_search import search_affine, search_symmetric
 from qcore.spec import QuantSpec
 from qcore.statistics import Histogram
 from qcore.typing import Array, Namespace
@@ -68,9 +56,12 @@ def _symmetric(
     """Return the chosen largest magnitudes, float32 ``[C]``."""
     fmt = spec.format
     edges = _edges(statistics, statistics.slots, xp=xp)
-    errors = symmetric_error(statistics.counts, edges * (1 / fmt.max), fmt, xp=xp)
     needed = xp.astype(amax, xp.float64) / statistics.width
-    best = best_candidate(errors, edges - 1 < needed[:, None], xp=xp)
+    allowed = edges - 1 < needed[:, None]
+    errors = search_symmetric(
+        statistics.counts, edges * (1 / fmt.max), allowed, fmt, xp=xp
+    )
+    best = best_candidate(errors, allowed, xp=xp)
     reach = xp.astype(best + 1, xp.float64) * statistics.width
     return xp.minimum(xp.astype(reach, xp.float32), amax)
 
@@ -81,27 +72,41 @@ def _asymmetric(
     """Return the chosen ends, float32 ``[C]`` each."""
     codes = fmt.qmax - fmt.qmin
     below, above = (
-        xp.astype(end, xp.float64) / statistics.width for end in (-low, high)
+        (xp.astype(end, xp.float64) / statistics.width)[:, None] for end in (-low, high)
     )
     widths = _edges(statistics, 2 * statistics.slots, xp=xp)
-    errors = affine_error(statistics.counts, widths * (1 / codes), codes, xp=xp)
-    best = best_candidate(errors, widths - 1 < (below + above)[:, None], xp=xp)
+    allowed = widths - 1 < below + above
+    errors = search_affine(
+        statistics.counts, widths * (1 / codes), allowed, codes, xp=xp
+    )
+    best = best_candidate(errors, allowed, xp=xp)[:, None]
     # Nothing but zeros has no width; its step is of no matter but must be one.
     step = xp.astype(xp.clip(best, 0, None) + 1, xp.float64) * (1 / codes)
 
     sides = sides_of(statistics.counts, xp=xp)
-    errors, splits = zero_point_errors(sides, step[:, None], codes, xp=xp)
-    errors, splits = errors[:, 0, :], splits[:, 0, :]
+    splits = _splits(sides, step, codes, below, above, xp=xp)
+    errors = affine_error(sides, step, splits, codes, xp=xp)
     is_good = errors <= xp.min(errors, axis=1, keepdims=True) * TIE
     # Of equally good zero points, one that reaches least beyond the values seen.
-    idle = xp.maximum(
-        splits * step[:, None] - below[:, None],
-        (codes - splits) * step[:, None] - above[:, None],
-    )
+    idle = xp.maximum(splits * step - below, (codes - splits) * step - above)
     idle = xp.where(is_good, idle, xp.full_like(idle, float("inf")))
-    chosen = last_true(idle <= xp.min(idle, axis=1, keepdims=True), xp=xp)
-    split = gather(xp.broadcast_to(splits, idle.shape), chosen[:, None], xp=xp)[:, 0]
+    is_chosen = idle <= xp.min(idle, axis=1, keepdims=True)
+    split = xp.max(xp.where(is_chosen, splits, xp.zeros_like(splits)), axis=1)
+    step, best = step[:, 0], best[:, 0]
     unit = xp.where(best < 0, xp.zeros_like(step), step * statistics.width)
     lo = xp.clip(-split * unit, -_LARGEST, None)
     hi = xp.clip((codes - split) * unit, None, _LARGEST)
     return xp.astype(lo, xp.float32), xp.astype(hi, xp.float32)
+
+
+def _splits(
+    sides: Sides, step: Array, codes: int, below: Array, above: Array, *, xp: Namespace
+) -> Array:
+    """Return the numbers of codes below zero that may be the best, ``[C, 5]``.
+
+    The one found, its neighbours, and the two that centre the range on the values seen.
+    """
+    found = best_below(sides.line, step, codes, xp=xp)
+    centred = xp.floor((codes + (below - above) / step) / 2)
+    splits = xp.concat([found - 1, found, found + 1, centred, centred + 1], axis=1)
+    return xp.clip(splits, 0, codes)

@@ -13,13 +13,17 @@ import qcore
 from qcore import parse_format
 from qcore.kernels import Kernel
 from qcore.libraries import arithmetic, library_name
+from qcore.methods.ends import TIE
+from qcore.methods.registry import find_method
+
+SEARCHES = {"search_symmetric", "search_affine"}
 
 # Sums of logarithms and squares may be added in another order; a quotient below the
 # smallest normal number, which has the code of zero, may be one. All else is exact.
 TOLERANCE = {
     "merged_information": {"rtol": 1e-11},
-    "symmetric_error": {"rtol": 1e-9},
-    "affine_error": {"rtol": 1e-9},
+    "search_symmetric": {"rtol": 1e-9},
+    "search_affine": {"rtol": 1e-9},
     "divide": {"rtol": 0, "atol": 2.0**-126},
 }
 
@@ -123,15 +127,19 @@ def mergings(array):
     return [(array(line), array(first), array(last), c) for c in cells]
 
 
-def symmetric_errors(array):
+ALLOWED = np.arange(40) < [[40], [25]]
+
+
+def symmetric_searches(array):
     steps = np.linspace(0.1, 5, 40)[None]
     formats = map(parse_format, ("int8", "uint8", "float4_e2m1fn", "int16"))
-    return [(array(counts()), array(steps), fmt) for fmt in formats]
+    return [(array(counts()), array(steps), array(ALLOWED), fmt) for fmt in formats]
 
 
-def affine_errors(array):
+def affine_searches(array):
     steps = np.linspace(0.1, 5, 40)[None]
-    return [(array(counts()), array(steps), codes) for codes in (15, 255, 65535)]
+    sizes = (15, 255, 65535)
+    return [(array(counts()), array(steps), array(ALLOWED), codes) for codes in sizes]
 
 
 def blocks(array):
@@ -142,7 +150,20 @@ def hosts(array):
     return [(array(data()),), (array(np.int64([2**60])),)]
 
 
+def solutions(array):
+    """Return states of few entries and of more than are solved at once."""
+    x = array(np.nan_to_num(data()))
+    states = [
+        qcore.Histogram.of(x, bins=bins, granularity=qcore.PerChannel(0))
+        for bins in (64, 8192)
+    ]
+    method = find_method("percentile")
+    options = (("percentile", 99.0),)
+    return [(h.min, h, qcore.QuantSpec(), method, options) for h in states]
+
+
 ARGUMENTS = {
+    "solve": solutions,
     "divide": divisions,
     "to_codes": quantizations,
     "to_grid": quantizations,
@@ -150,8 +171,8 @@ ARGUMENTS = {
     "count": countings,
     "regrid": regriddings,
     "merged_information": mergings,
-    "symmetric_error": symmetric_errors,
-    "affine_error": affine_errors,
+    "search_symmetric": symmetric_searches,
+    "search_affine": affine_searches,
     "map_blocks": blocks,
     "to_host": hosts,
 }
@@ -176,8 +197,19 @@ def test_a_native_equals_the_portable_function(xp, array, to_numpy, name):
             expected = KERNELS[name].reference(*theirs, xp=numpy)
         for one, other in zip(*map(as_tuple, (found, expected)), strict=True):
             assert to_numpy(one).dtype == other.dtype
-            np.testing.assert_allclose(to_numpy(one), other, **tolerance)
+            result = to_numpy(one)
+            if name in SEARCHES:
+                result = with_what_was_left_out(result, other)
+            np.testing.assert_allclose(result, other, **tolerance)
     assert declined < len(ARGUMENTS[name](array))
+
+
+def with_what_was_left_out(result, expected):
+    """Return the result where finite, and the expected beside it, none being best."""
+    left_out = np.isinf(result)
+    least = expected.min(axis=1, keepdims=True)
+    assert not np.any(left_out & np.isfinite(expected) & (expected <= least * TIE))
+    return np.where(left_out, expected, result)
 
 
 def as_tuple(x):

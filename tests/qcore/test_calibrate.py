@@ -111,3 +111,19 @@ def test_a_wrong_argument_is_named(
 ) -> None:
     with pytest.raises(error, match=message):
         calibrate(*arguments, **options)
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_more_entries_than_are_solved_at_once_have_the_ranges_they_have_alone(
+    array: Any, to_numpy: Any, run: Any, symmetric: bool
+) -> None:
+    rows = np.random.default_rng(1).laplace(size=(5, 60)).astype(np.float32)
+    spec = QuantSpec("int4", symmetric=symmetric)
+
+    def ends(x: Any) -> Any:
+        h = Histogram.of(x, bins=4096, granularity=PerChannel(0))
+        return compute_range(h, spec)
+
+    together = np.stack([to_numpy(end) for end in run(ends, array(rows))])
+    alone = [ends(row[None]) for row in rows]
+    assert np.array_equal(together, np.concatenate(alone, axis=1))

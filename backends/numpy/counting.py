@@ -1,21 +1,9 @@
-"""NumPy: blocks that stay in the cache, and counting by bincount."""
+"""NumPy: counting by bincount, in blocks that stay in the cache."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from qcore.arithmetic import divide
-from qcore.libraries import Library, register_library
-from qcore.methods.density import Tail
-from qcore.methods.entropy import group_information, merged_information, running_sums
-from qcore.methods.squared_error import (
-    MANY_CODES,
-    affine_error,
-    cells_between,
-    gains,
-    sides_of,
-)
 from qcore.statistics.tally import (
     EXPONENTS,
     K_MAX,
@@ -32,14 +20,6 @@ NAME = "numpy"
 BLOCK = 1 << 16
 """Values worked on at once: a few arrays of them stay in the cache."""
 
-for name in (NAME, "array_api_strict"):  # the latter computes with NumPy
-    register_library(name, Library(arithmetic=partial(np.errstate, all="ignore")))
-
-
-@divide.accelerate(NAME)
-def _(x: np.ndarray, scale: np.ndarray, /) -> Any:
-    return np.divide(x, scale)
-
 
 @count.accelerate(NAME)
 def _(index: np.ndarray, weights: np.ndarray | None, length: int, /) -> Any:
@@ -55,106 +35,6 @@ def _(
     if np.array_equal(k, new_k):
         return counts, exponents
     return NotImplemented
-
-
-@merged_information.accelerate(NAME)
-def _(
-    line: np.ndarray,
-    first: np.ndarray,
-    last: np.ndarray,
-    cells: tuple[float, ...],
-    /,
-) -> Any:
-    """Look up every group of the equal-width case in a table.
-
-    The groups of a window of ``n * m + r`` slots are n or n + 1 slots wide, and the
-    pattern of the wider ones depends on r alone. So there are few distinct groups, each
-    needed by many windows, and no logarithm is taken twice.
-    """
-    groups = len(cells) - 1
-    if cells != tuple(k / groups for k in range(groups + 1)) or groups > line.shape[1]:
-        return NotImplemented
-    pattern = -(-np.arange(groups)[:, None] * np.arange(groups + 1) // groups)
-    wider = np.diff(pattern)
-    order = np.arange(groups)
-    shape = (len(line), first.shape[1])
-    first, last = np.broadcast_to(first, shape), np.broadcast_to(last, shape)
-    result = np.empty(shape)
-    for channel in range(len(line)):
-        start = first[channel]
-        widths, rests = np.divmod(last[channel] - start, groups)
-        reach = int(start.max()) + groups
-        table = _group_table(line[channel : channel + 1], int(widths.max()) + 1, reach)
-        places = pattern[:, :-1] + wider * table.shape[1]
-        for width in np.unique(widths):
-            (part,) = np.nonzero(widths == width)
-            index = places[rests[part]]
-            index += width * order
-            if start.any():
-                index += start[part, None]
-            two_rows = table[width : width + 2].reshape(-1)
-            result[channel, part] = two_rows.take(index, mode="clip").sum(axis=-1)
-    return result
-
-
-@affine_error.accelerate(NAME)
-def _(counts: np.ndarray, steps: np.ndarray, codes: int, /) -> Any:
-    """Leave out the steps and the codes that reach beyond all values.
-
-    Most activations have one sign: three quarters of the terms are then zero.
-    """
-    if codes > MANY_CODES:
-        return NotImplemented
-    steps = np.broadcast_to(steps, (len(counts), steps.shape[1]))
-    errors = np.full(steps.shape, np.inf)
-    levels = [float(q) for q in range(codes + 1)]
-    edges, spans = cells_between(levels, None, xp=np)
-    size = max(BLOCK // codes // 2, 1)
-    for channel in range(len(counts)):
-        sides = sides_of(counts[channel : channel + 1], xp=np)
-        used = sides.used[0]
-        (useful,) = np.nonzero(steps[channel] * codes - 1 < used.sum())
-        for i in range(0, len(useful), size):
-            part = useful[i : i + size]
-            step = steps[channel, part]
-            left, right = (
-                _summed_gains(tail, step, edges, spans, reach)
-                for tail, reach in zip(sides[:2], used, strict=True)
-            )
-            gain = 2 * step[:, None] * (left + right[:, ::-1])
-            errors[channel, part] = (sides.moment - gain).min(axis=-1)
-    return np.maximum(errors, 0)
-
-
-def _summed_gains(
-    tail: Tail, step: np.ndarray, edges: np.ndarray, spans: np.ndarray, reach: float
-) -> np.ndarray:
-    """Return the sums up to each code ``[S, codes + 1]``, constant beyond the reach."""
-    needed = min(int(reach / step.min() + 0.5) + 1, len(edges))
-    sums = np.zeros((len(step), len(edges) + 1))
-    terms = gains(tail, step[None], edges[:needed], spans[:needed], xp=np)[0]
-    np.cumsum(terms, axis=-1, out=sums[:, 1 : needed + 1])
-    sums[:, needed + 1 :] = sums[:, needed : needed + 1]
-    return sums
-
-
-def _group_table(line: np.ndarray, widest: int, reach: int) -> np.ndarray:
-    """Return what groups contribute, by width and first slot ``[widest + 1, L]``.
-
-    A group of width w starts within ``(w + 1) * reach`` slots, where `reach` is the
-    largest first slot of a window plus the number of groups.
-    """
-    sums = running_sums(line, xp=np)
-    slots = line.shape[1]
-    table = np.zeros((widest + 1, slots + 1))
-    for width in range(1, min(widest, slots) + 1):
-        starts = min(slots + 1 - width, reach * (width + 1))
-        group, filled = (
-            x[0, width : width + starts] - x[0, :starts]
-            for x in (sums.count, sums.filled)
-        )
-        table[width, :starts] = group_information(group, filled, xp=np)
-    return table
 
 
 @tally.accelerate(NAME)

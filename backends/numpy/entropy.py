@@ -1,0 +1,70 @@
+"""NumPy: the groups of all windows of the entropy search from one table."""
+
+from typing import Any
+
+import numpy as np
+
+from qcore.methods.entropy import group_information, merged_information, running_sums
+
+NAME = "numpy"
+
+
+@merged_information.accelerate(NAME)
+def _(
+    line: np.ndarray,
+    first: np.ndarray,
+    last: np.ndarray,
+    cells: tuple[float, ...],
+    /,
+) -> Any:
+    """Look up every group of the equal-width case in a table.
+
+    The groups of a window of ``n * m + r`` slots are n or n + 1 slots wide, and the
+    pattern of the wider ones depends on r alone. So there are few distinct groups, each
+    needed by many windows, and no logarithm is taken twice.
+    """
+    groups = len(cells) - 1
+    slots, windows = line.shape[1], first.shape[1]
+    is_even = cells == tuple(k / groups for k in range(groups + 1))
+    if not is_even or groups > slots or groups * groups * windows < slots * slots:
+        return NotImplemented  # few groups need fewer logarithms than the table has
+    pattern = -(-np.arange(groups)[:, None] * np.arange(groups + 1) // groups)
+    wider = np.diff(pattern)
+    order = np.arange(groups)
+    shape = (len(line), first.shape[1])
+    first, last = np.broadcast_to(first, shape), np.broadcast_to(last, shape)
+    result = np.empty(shape)
+    for channel in range(len(line)):
+        start = first[channel]
+        widths, rests = np.divmod(last[channel] - start, groups)
+        reach = int(start.max()) + groups
+        table = _group_table(line[channel : channel + 1], int(widths.max()) + 1, reach)
+        places = pattern[:, :-1] + wider * table.shape[1]
+        for width in np.unique(widths):
+            (part,) = np.nonzero(widths == width)
+            index = places[rests[part]]
+            index += width * order
+            if start.any():
+                index += start[part, None]
+            two_rows = table[width : width + 2].reshape(-1)
+            result[channel, part] = two_rows.take(index, mode="clip").sum(axis=-1)
+    return result
+
+
+def _group_table(line: np.ndarray, widest: int, reach: int) -> np.ndarray:
+    """Return what groups contribute, by width and first slot ``[widest + 1, L]``.
+
+    A group of width w starts within ``(w + 1) * reach`` slots, where `reach` is the
+    largest first slot of a window plus the number of groups.
+    """
+    sums = running_sums(line, xp=np)
+    slots = line.shape[1]
+    table = np.zeros((widest + 1, slots + 1))
+    for width in range(1, min(widest, slots) + 1):
+        starts = min(slots + 1 - width, reach * (width + 1))
+        group, filled = (
+            x[0, width : width + starts] - x[0, :starts]
+            for x in (sums.count, sums.filled)
+        )
+        table[width, :starts] = group_information(group, filled, xp=np)
+    return table

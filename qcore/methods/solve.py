@@ -1,0 +1,84 @@
+"""Running a method on many entries, a few at a time."""
+
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+from array_api_compat import device as device_of
+
+from qcore.granularity import PerChannel
+from qcore.kernels import Kernel, map_blocks
+from qcore.methods.registry import Method
+from qcore.spec import QuantSpec
+from qcore.statistics import Statistics
+from qcore.typing import Array, Namespace
+
+NUMBERS = 1 << 15
+"""Numbers of a state worked on at once: what is made of them stays in the cache."""
+
+
+@Kernel
+def solve(
+    low: Array,
+    statistics: Statistics,
+    spec: QuantSpec,
+    method: Method,
+    options: tuple[tuple[str, Any], ...],
+    /,
+    *,
+    xp: Namespace,
+) -> Array:
+    """
+    Return the ends that a method finds, float32 ``[2, C]``.
+
+    Every entry has a range of its own, so blocks of entries give what all at once do,
+    in the memory of one block.
+
+    Parameters
+    ----------
+    low : array
+        An array of the state, which tells the library.
+    statistics : Statistics
+        What was collected, with C entries.
+    spec : QuantSpec
+        How the tensor is to be quantized.
+    method : Method
+        What finds the range.
+    options : tuple of pairs
+        Names and values of its options.
+    """
+    entries = statistics.channels
+    block = max(NUMBERS // _numbers(statistics), 1)
+
+    def ends(part: Statistics) -> Array:
+        return xp.stack(list(method(part, spec, xp=xp, **dict(options))))
+
+    if entries <= block:
+        return ends(statistics)
+    count = -(-entries // block)
+    index = xp.arange(count * block, dtype=xp.int64, device=device_of(low))
+    index = xp.minimum(index, xp.full_like(index, entries - 1))
+    found = map_blocks(
+        xp.reshape(index, (count, block)),
+        lambda number: ends(_entries(statistics, number, xp=xp)),
+        xp=xp,
+    )
+    joined = xp.reshape(xp.permute_dims(found, (1, 0, 2)), (2, count * block))
+    return joined[:, :entries]
+
+
+def _numbers(statistics: Statistics) -> int:
+    """Return how many numbers a state has for each entry."""
+    fields = (getattr(statistics, name) for name in statistics.array_fields())
+    return sum(prod(field.shape[1:]) for field in fields)
+
+
+def _entries(statistics: Statistics, number: Array, *, xp: Namespace) -> Statistics:
+    """Return the state of the entries of these numbers."""
+    taken = {
+        name: xp.take(getattr(statistics, name), number, axis=0)
+        for name in statistics.array_fields()
+    }
+    return replace(
+        statistics, **taken, granularity=PerChannel(0), extents=tuple(number.shape)
+    )
