@@ -5,7 +5,7 @@ and most ranges are ruled out by it alone: those that lose more than the best of
 that were tried in full.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from qcore.methods.squared_error import (
     sides_of,
 )
 from qcore.methods.step_search import search_affine, search_symmetric
+from qcore.typing import Array
 
 NAME = "numpy"
 TERMS = 1 << 14
@@ -50,8 +51,8 @@ def _(
             _excess(tail, rows, np.multiply.outer(step, edges)) @ spans
             for tail, edges, spans in parts
         )
-        result: np.ndarray = sides.moment[rows] - 2 * step * gain
-        return np.maximum(result, 0)
+        result: np.ndarray = np.maximum(sides.moment[rows] - 2 * step * gain, 0)
+        return result
 
     bound = saturation(sides, steps * negative, steps * positive, xp=np)
     return _search(errors, bound, allowed, len(parts[0][1]))
@@ -71,8 +72,8 @@ def _(counts: np.ndarray, steps: np.ndarray, allowed: np.ndarray, codes: int, /)
         edges = np.subtract.outer(-below[rows, columns], -middle)
         edges *= step[:, None]
         gain = _excess_on(sides.line, rows, edges).sum(axis=-1)
-        result: np.ndarray = sides.moment[rows] - 2 * step * gain
-        return np.maximum(result, 0)
+        result: np.ndarray = np.maximum(sides.moment[rows] - 2 * step * gain, 0)
+        return result
 
     bound = saturation(sides, steps * below, steps * (codes - below), xp=np)
     return _search(errors, bound, allowed, codes)
@@ -105,7 +106,7 @@ def _excess(tail: Tail, rows: np.ndarray, edge: np.ndarray) -> np.ndarray:
     index = np.minimum(edge, last).astype(np.int64)
     edge -= index
     index += rows[:, None] * (last + 1)
-    half, mass, excess = (table.ravel().take(index) for table in tail[:3])
+    half, mass, excess = _taken(tail[:3], index)
     half *= edge
     mass -= half
     mass *= edge
@@ -120,9 +121,14 @@ def _excess_on(line: Line, rows: np.ndarray, edge: np.ndarray) -> np.ndarray:
     edge -= slot
     index = slot.astype(np.int64)
     index += rows[:, None] * length + length // 2
-    constant, slope, curve = (table.ravel().take(index) for table in line)
+    constant, slope, curve = _taken(line, index)
     curve *= edge
     slope += curve
     slope *= edge
     constant += slope
     return constant
+
+
+def _taken(tables: Iterable[Array], index: np.ndarray) -> list[np.ndarray]:
+    """Return what the tables ``[C, n]`` hold at flat places."""
+    return [np.asarray(table).ravel().take(index) for table in tables]
