@@ -42,11 +42,12 @@ def _(
     if is_fine(fmt):
         return NotImplemented
     negative, positive = (levels[-1] for levels in magnitudes(fmt))
+    steps = np.broadcast_to(steps, allowed.shape)
     sides = sides_of(counts, xp=np)
     parts = gain_parts(counts, fmt, xp=np)
 
     def errors(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        step = steps[0, columns]
+        step = steps[rows, columns]
         gain = sum(
             _excess(tail, rows, np.multiply.outer(step, edges)) @ spans
             for tail, edges, spans in parts
@@ -64,11 +65,12 @@ def _(counts: np.ndarray, steps: np.ndarray, allowed: np.ndarray, codes: int, /)
     if codes > MANY_CODES:
         return NotImplemented
     middle = np.arange(codes) + 0.5
+    steps = np.broadcast_to(steps, allowed.shape)
     sides = sides_of(counts, xp=np)
     below = best_below(sides.line, steps, codes, xp=np)
 
     def errors(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        step = steps[0, columns]
+        step = steps[rows, columns]
         edges = np.subtract.outer(-below[rows, columns], -middle)
         edges *= step[:, None]
         gain = _excess_on(sides.line, rows, edges).sum(axis=-1)

@@ -8,8 +8,8 @@ steps finer than slots have the error of a uniform density.
 
 from array_api_compat import device as device_of
 
-from qcore.formats import IntFormat
-from qcore.methods.ends import TIE, best_candidate, mirrored, spanned
+from qcore.formats import FloatFormat, IntFormat
+from qcore.methods.ends import TIE, best_candidate, gather, mirrored, spanned
 from qcore.methods.registry import register_method
 from qcore.methods.squared_error import Sides, affine_error, best_below, sides_of
 from qcore.methods.step_search import search_affine, search_symmetric
@@ -33,9 +33,11 @@ def mse(
     statistics : Histogram
         What was collected.
     spec : QuantSpec
-        Symmetric: the range reaches to a slot edge or to the largest magnitude seen.
-        Asymmetric: its ends are whole steps, so that the zero point it was scored with
-        is the one it gets; they may lie a slot and a step beyond the values seen.
+        Symmetric: the range reaches to a slot edge or to the largest magnitude seen; that
+        of a float format to an edge up to twice as far, since the spacing of its codes
+        repeats in every octave. Asymmetric: the ends are whole steps, so that the zero
+        point it was scored with is the one it gets; they may lie a step beyond the
+        values seen.
     """
     low, high = spanned(statistics.min, statistics.max, spec, xp=xp)
     if spec.symmetric:
@@ -55,15 +57,17 @@ def _symmetric(
 ) -> Array:
     """Return the chosen largest magnitudes, float32 ``[C]``."""
     fmt = spec.format
-    edges = _edges(statistics, statistics.slots, xp=xp)
-    needed = xp.astype(amax, xp.float64) / statistics.width
-    allowed = edges - 1 < needed[:, None]
+    octaves = 2 if isinstance(fmt, FloatFormat) else 1
+    edges = _edges(statistics, octaves * statistics.slots, xp=xp)
+    limit = octaves * xp.astype(amax, xp.float64)
+    allowed = edges - 1 < (limit / statistics.width)[:, None]
     errors = search_symmetric(
         statistics.counts, edges * (1 / fmt.max), allowed, fmt, xp=xp
     )
     best = best_candidate(errors, allowed, xp=xp)
     reach = xp.astype(best + 1, xp.float64) * statistics.width
-    return xp.minimum(xp.astype(reach, xp.float32), amax)
+    limit = xp.clip(limit, None, _LARGEST)
+    return xp.astype(xp.minimum(reach, limit), xp.float32)
 
 
 def _asymmetric(
@@ -76,12 +80,12 @@ def _asymmetric(
     )
     widths = _edges(statistics, 2 * statistics.slots, xp=xp)
     allowed = widths - 1 < below + above
-    errors = search_affine(
-        statistics.counts, widths * (1 / codes), allowed, codes, xp=xp
-    )
+    steps = xp.minimum(widths, below + above) * (1 / codes)
+    errors = search_affine(statistics.counts, steps, allowed, codes, xp=xp)
     best = best_candidate(errors, allowed, xp=xp)[:, None]
     # Nothing but zeros has no width; its step is of no matter but must be one.
-    step = xp.astype(xp.clip(best, 0, None) + 1, xp.float64) * (1 / codes)
+    step = gather(steps, xp.clip(best, 0, None), xp=xp)
+    step = xp.where(best < 0, xp.ones_like(step), step)
 
     sides = sides_of(statistics.counts, xp=xp)
     splits = _splits(sides, step, codes, below, above, xp=xp)

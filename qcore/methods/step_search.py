@@ -33,7 +33,7 @@ def search_symmetric(
     counts : array
         int64 ``[C, 2, slots]``, negative values first.
     steps : array
-        float64 ``[1, S]``: steps in slots.
+        float64 ``[C, S]`` or ``[1, S]``: steps in slots.
     allowed : array
         Booleans ``[C, S]``: the steps to choose from.
     fmt : format

@@ -148,7 +148,9 @@ def test_a_symmetric_range_holds_no_more_than_was_seen(
 ) -> None:
     x = rows()
     lo, hi = ends_of(per_channel(method, x), spec, method)
-    assert np.all(hi <= np.abs(x).max(axis=1))
+    # The spacing of a float format repeats in every octave, which mse makes use of.
+    octaves = 2 if method == "mse" and spec.format.name.startswith("float") else 1
+    assert np.all(hi <= octaves * np.abs(x).max(axis=1))
     assert np.all((lo == -hi) | (lo == 0))
 
 

@@ -44,10 +44,14 @@ def integral(h: Histogram, levels: np.ndarray) -> float:
 
 
 def best_amax(h: Histogram, spec: QuantSpec) -> float:
-    """Return the largest of the slot edges that are as good as the best."""
+    """Return the largest of the slot edges that are as good as the best.
+
+    Those of a float format lie up to twice as far out as the values.
+    """
     levels = levels_of(spec)
     high = max(float(h.max[0]), 0.0)
     amax = max(-float(h.min[0]), high) if levels[0] < 0 else high
+    amax *= 2 if spec.format.name.startswith("float") else 1
     width = float(h.width[0])
     reaches = range(1, int(np.ceil(amax / width)) + 1)
     errors = np.asarray([integral(h, levels * (t / levels[-1])) for t in reaches])
@@ -62,17 +66,18 @@ def best_affine_range(h: Histogram, spec: QuantSpec) -> Ends:
     below, above = (
         max(float(end[0]), 0) / float(h.width[0]) for end in (-h.min, h.max)
     )
-    widths = range(1, int(np.ceil(below + above)) + 1)
+    whole = range(1, int(np.ceil(below + above)) + 1)
+    widths = [min(width, below + above) for width in whole]
 
-    def errors(width: int) -> np.ndarray:
+    def errors(width: float) -> np.ndarray:
         q = np.arange(codes + 1.0)
         return np.asarray([integral(h, (q - z) * (width / codes)) for z in q])
 
     table = np.stack([errors(width) for width in widths])
     least = table.min(axis=1)
-    width = max(np.flatnonzero(least <= least.min() * TIE)) + 1
-    (zero_points,) = np.nonzero(table[width - 1] <= table[width - 1].min() * TIE)
-    step = width / codes
+    best = max(np.flatnonzero(least <= least.min() * TIE))
+    (zero_points,) = np.nonzero(table[best] <= table[best].min() * TIE)
+    step = widths[best] / codes
 
     def idle(z: int) -> float:
         return max(z * step - below, (codes - z) * step - above)
@@ -201,7 +206,7 @@ def test_the_error_on_the_samples_is_nearly_the_least(
 
 
 def test_sixteen_bits_lose_nearly_as_little_as_they_can() -> None:
-    x = evenly_drawn("laplace")
+    x = evenly_drawn("laplace", 1 << 18)  # fewer would leave most codes without one
     for symmetric in (True, False):
         spec = QuantSpec("int16", symmetric=symmetric)
         fake = fake_quantize(x, calibrate(Histogram.of(x), spec, "mse"))
