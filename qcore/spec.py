@@ -2,11 +2,23 @@
 
 from dataclasses import dataclass, field
 
-from qcore.formats import FloatFormat, Format, parse_format
+from qcore.formats import FloatFormat, Format, IntFormat, parse_format
 from qcore.granularity import Granularity, PerTensor
 from qcore.typing import Array
 
 SCALE_DTYPES = ("float32", "float16", "bfloat16")
+
+
+class FormatField:
+    """A field that takes a format or its name, and gives the format."""
+
+    def __get__(self, spec: object | None, _: type | None = None) -> Format:
+        """Return the format; of the class, the default one."""
+        return IntFormat(8) if spec is None else vars(spec)["format"]
+
+    def __set__(self, spec: object, given: str | Format) -> None:
+        """Parse a name."""
+        vars(spec)["format"] = parse_format(given)
 
 
 @dataclass(frozen=True)
@@ -35,7 +47,7 @@ class QuantSpec:
         If the fields contradict each other.
     """
 
-    format: Format = "int8"  # type: ignore[assignment]
+    format: FormatField = FormatField()
     granularity: Granularity = field(default_factory=PerTensor)
     symmetric: bool = True
     rounding: str = "half_even"
@@ -44,8 +56,7 @@ class QuantSpec:
     scale_format: str | None = None
 
     def __post_init__(self) -> None:
-        """Parse the format's name and refuse contradictions."""
-        object.__setattr__(self, "format", parse_format(self.format))
+        """Refuse contradictions."""
         if isinstance(self.format, FloatFormat):
             if not self.format.signed:
                 raise ValueError(

@@ -1,3 +1,6 @@
+from copy import copy
+from dataclasses import replace
+
 import pytest
 
 from qcore import IntFormat, PerBlock, PerChannel, PerTensor, QParams, QuantSpec
@@ -9,6 +12,11 @@ def test_the_default_is_int8_per_tensor_symmetric():
 
 def test_a_name_becomes_a_format():
     assert QuantSpec("uint4").format == IntFormat(4, signed=False)
+
+
+def test_a_name_becomes_a_format_in_a_changed_spec():
+    spec = replace(QuantSpec("uint4", symmetric=False), format="int2")
+    assert spec == copy(spec) == QuantSpec(IntFormat(2), symmetric=False)
 
 
 def test_equal_specs_are_one_key():
