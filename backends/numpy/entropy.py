@@ -14,6 +14,7 @@ def _(
     line: np.ndarray,
     first: np.ndarray,
     last: np.ndarray,
+    allowed: np.ndarray,
     cells: tuple[float, ...],
     /,
 ) -> Any:
@@ -33,38 +34,46 @@ def _(
     order = np.arange(groups)
     shape = (len(line), first.shape[1])
     first, last = np.broadcast_to(first, shape), np.broadcast_to(last, shape)
-    result = np.empty(shape)
+    result = np.zeros(shape)
     for channel in range(len(line)):
-        start = first[channel]
-        widths, rests = np.divmod(last[channel] - start, groups)
+        (window,) = np.nonzero(allowed[channel])
+        if not len(window):
+            continue
+        start = first[channel, window]
+        widths, rests = np.divmod(last[channel, window] - start, groups)
         reach = int(start.max()) + groups
-        table = _group_table(line[channel : channel + 1], int(widths.max()) + 1, reach)
+        least, widest = int(widths.min()), int(widths.max()) + 1
+        table = _group_table(line[channel : channel + 1], least, widest, reach)
         places = pattern[:, :-1] + wider * table.shape[1]
+        moved = start.any()
+        sums = np.empty(len(window))
         for width in np.unique(widths):
             (part,) = np.nonzero(widths == width)
             index = places[rests[part]]
             index += width * order
-            if start.any():
+            if moved:
                 index += start[part, None]
-            two_rows = table[width : width + 2].reshape(-1)
-            result[channel, part] = two_rows.take(index, mode="clip").sum(axis=-1)
+            two_rows = table[width - least : width - least + 2].reshape(-1)
+            sums[part] = two_rows.take(index, mode="clip").sum(axis=-1)
+        result[channel, window] = sums
     return result
 
 
-def _group_table(line: np.ndarray, widest: int, reach: int) -> np.ndarray:
-    """Return what groups contribute, by width and first slot ``[widest + 1, L]``.
+def _group_table(line: np.ndarray, least: int, widest: int, reach: int) -> np.ndarray:
+    """Return what groups contribute, ``[widest + 1 - least, L]``.
 
-    A group of width w starts within ``(w + 1) * reach`` slots, where `reach` is the
-    largest first slot of a window plus the number of groups.
+    By width from the least on and by first slot. A group of width w starts within
+    ``(w + 1) * reach`` slots, where `reach` is the largest first slot of a window plus
+    the number of groups.
     """
     sums = running_sums(line, xp=np)
     slots = line.shape[1]
-    table = np.zeros((widest + 1, slots + 1))
-    for width in range(1, min(widest, slots) + 1):
+    table = np.zeros((widest + 1 - least, slots + 1))
+    for width in range(max(least, 1), min(widest, slots) + 1):
         starts = min(slots + 1 - width, reach * (width + 1))
         group, filled = (
             x[0, width : width + starts] - x[0, :starts]
             for x in (sums.count, sums.filled)
         )
-        table[width, :starts] = group_information(group, filled, xp=np)
+        table[width - least, :starts] = group_information(group, filled, xp=np)
     return table

@@ -32,6 +32,7 @@ from qcore.methods.ends import (
     spanned,
 )
 from qcore.methods.registry import register_method
+from qcore.methods.saturation import is_balanced
 from qcore.spec import QuantSpec
 from qcore.statistics import Histogram
 from qcore.typing import Array, Namespace
@@ -62,7 +63,9 @@ def entropy(
         unsigned format cannot hold count as outliers next to zero. Groups are of equal
         width for integers and the rounding cells of a float format.
     start_bin : int, optional
-        Slots of the smallest window, at least 2; by default as many as groups.
+        Slots of the smallest window, at least 2. By default as many as groups, and no
+        window that loses more to saturation than to rounding is chosen: else a few
+        large values beside a bulk, as ReLU leaves them, are all cut off.
     stride : int, optional
         Slots between candidates.
 
@@ -81,15 +84,42 @@ def entropy(
     line, first, last, beside, used = _windows(
         statistics, spec, reach, low, high, xp=xp
     )
-    objective = divergence(line, first, last, beside, cells, xp=xp)
     # Beyond the first window that holds everything there is nothing to gain.
-    best = best_candidate(objective, reach[None, :] < used[:, None] + stride, xp=xp)
+    allowed = reach[None, :] < used[:, None] + stride
+    if start_bin is None:
+        below, above = _reaches(statistics, spec, reach, low, high, xp=xp)
+        balanced = is_balanced(statistics.counts, below, above, spec, xp=xp)
+        allowed = xp.logical_and(allowed, balanced)
+    objective = divergence(
+        line, first, last, allowed, beside=beside, cells=cells, xp=xp
+    )
+    best = best_candidate(objective, allowed, xp=xp)
     chosen = xp.take(reach, xp.clip(best, 0, len(reaches) - 1))
     chosen = xp.where(best < 0, xp.full_like(chosen, slots), chosen)
     t = xp.astype(xp.astype(chosen, xp.float64) * statistics.width, xp.float32)
     if spec.symmetric:
         return mirrored(xp.minimum(t, high), spec, xp=xp)
     return xp.maximum(low, -t), xp.minimum(high, t)
+
+
+def _reaches(
+    statistics: Histogram,
+    spec: QuantSpec,
+    reach: Array,
+    low: Array,
+    high: Array,
+    *,
+    xp: Namespace,
+) -> tuple[Array, Array]:
+    """Return how far the windows reach below and above zero, in slots."""
+    t = xp.astype(reach, xp.float64)[None, :]
+    if spec.symmetric:
+        return (t if spec.format.signed else xp.zeros_like(t)), t
+    below, above = (
+        xp.minimum(t, (xp.astype(end, xp.float64) / statistics.width)[:, None])
+        for end in (-low, high)
+    )
+    return below, above
 
 
 def _checked(name: str, value: int, least: int) -> int:
@@ -150,10 +180,11 @@ def divergence(
     line: Array,
     first: Array,
     last: Array,
-    beside: Array,
-    cells: tuple[float, ...],
+    allowed: Array,
     /,
     *,
+    beside: Array,
+    cells: tuple[float, ...],
     xp: Namespace,
 ) -> Array:
     """
@@ -165,6 +196,8 @@ def divergence(
         int64 counts ``[C, L]``.
     first, last : array
         int64 ``[C, S]`` or ``[1, S]``: edges of the windows, from 0 to L.
+    allowed : array
+        Booleans ``[C, S]``: windows whose divergence is of interest.
     beside : array
         int64 ``[C]``: counts beyond the line's beginning.
     cells : tuple of float
@@ -174,7 +207,7 @@ def divergence(
     -------
     array
         float64 ``[C, S]``; infinite where a window is empty or where outliers meet an
-        empty end slot.
+        empty end slot, anything where it is not allowed.
     """
     sums = running_sums(line, xp=xp)
     aside = xp.astype(beside, xp.float64)[:, None]
@@ -200,7 +233,7 @@ def divergence(
         lost = xp.logical_and(outliers > 0, count == 0)
         kept = xp.where(lost, xp.full_like(kept, float("inf")), kept)
 
-    merged = merged_information(line, first, last, cells, xp=xp)
+    merged = merged_information(line, first, last, allowed, cells, xp=xp)
     one = xp.ones_like(inside)
     filled = xp.maximum(inside, one) / xp.maximum(total, one)
     value = (kept - merged) / xp.maximum(total, one) + xp.log(filled)
@@ -229,12 +262,16 @@ def merged_information(
     line: Array,
     first: Array,
     last: Array,
+    allowed: Array,  # noqa: ARG001 - for native functions, which may leave out the rest
     cells: tuple[float, ...],
     /,
     *,
     xp: Namespace,
 ) -> Array:
-    """Return the sum over groups of S ln(S / n), float64 ``[C, S]``."""
+    """Return the sum over groups of S ln(S / n), float64 ``[C, S]``.
+
+    A native function may give anything to windows that are not allowed.
+    """
     sums = running_sums(line, xp=xp)
     device = device_of(line)
     fractions = xp.asarray(cells, dtype=xp.float64, device=device)

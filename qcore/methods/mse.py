@@ -33,10 +33,10 @@ def mse(
     statistics : Histogram
         What was collected.
     spec : QuantSpec
-        Symmetric: the range reaches to a slot edge or to the largest magnitude seen; that
-        of a float format to an edge up to twice as far, since the spacing of its codes
-        repeats in every octave. Asymmetric: the ends are whole steps, so that the zero
-        point it was scored with is the one it gets; they may lie a step beyond the
+        Symmetric: the range reaches to a slot edge or to the largest magnitude seen;
+        that of a float format to an edge up to twice as far, since the spacing of its
+        codes repeats in every octave. Asymmetric: the ends are whole steps, so that the
+        zero point it was scored with is the one it gets; they may lie a step beyond the
         values seen.
     """
     low, high = spanned(statistics.min, statistics.max, spec, xp=xp)

@@ -12,6 +12,7 @@ import pytest
 
 from qcore import Histogram, PerChannel, QuantSpec, compute_range
 from qcore.methods.entropy import divergence as divergence_of_windows
+from tests.qcore.distributions import KINDS, samples
 
 Ends = tuple[float, float]
 
@@ -89,24 +90,13 @@ def best_range(h: Histogram, spec: QuantSpec) -> Ends:
 
 
 def found_range(h: Histogram, spec: QuantSpec, **options: Any) -> Ends:
+    """Return the range by divergence alone, from as many slots on as there are groups.
+
+    tests/qcore/test_saturation.py has the default's floor.
+    """
+    options = {"start_bin": len(cells_of(spec))} | options
     lo, hi = compute_range(h, spec, "entropy", **options)
     return float(lo[0]), float(hi[0])
-
-
-def samples(kind: str, n: int = 3000) -> np.ndarray:
-    rng = np.random.default_rng(len(kind))
-    values = {
-        "gaussian": rng.normal(size=n),
-        "laplace": rng.laplace(size=n) + 0.3,
-        "relu": np.maximum(rng.normal(size=n), 0),
-        "outlier": np.append(rng.uniform(-1, 1, n), [9.0, -7.0]),
-        "sparse": rng.choice([-5.0, -1, -0.9, 0.2, 0.3, 2.5, 2.6, 7.9], n // 10),
-        "negative": -rng.gamma(2, size=n),
-    }
-    return values[kind].astype(np.float32)
-
-
-KINDS = ["gaussian", "laplace", "relu", "outlier", "sparse", "negative"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -160,7 +150,7 @@ def test_each_channel_is_searched_as_if_alone() -> None:
     rows = np.stack([samples(kind, 3000)[:300] for kind in KINDS[:4]])
     spec = QuantSpec("int5")
     h = Histogram.of(rows, bins=64, granularity=PerChannel(0))
-    lo, hi = compute_range(h, spec, "entropy")
+    lo, hi = compute_range(h, spec, "entropy", start_bin=len(cells_of(spec)))
     alone = [best_range(Histogram.of(row, bins=64), spec) for row in rows]
     assert list(zip(lo.tolist(), hi.tolist(), strict=True)) == alone
 
@@ -222,5 +212,8 @@ def test_divergence_of_windows_is_that_of_the_loops() -> None:
     line, reach = h.counts.sum(axis=1), np.asarray([list(expected)])
     cells = (*map(float, cells_of(spec)), 1.0)
     none = np.zeros(1, np.int64)
-    found = divergence_of_windows(line, 0 * reach, reach, none, cells, xp=np)
+    every = reach > 0
+    found = divergence_of_windows(
+        line, 0 * reach, reach, every, beside=none, cells=cells, xp=np
+    )
     np.testing.assert_allclose(found[0], list(expected.values()), rtol=1e-10)
