@@ -118,9 +118,24 @@ class MovingRange(Statistics):
         return cls(**parts, averaging_constant=averaging_constant)
 
     def update(self, x: Array, /, mask: Array | None = None) -> Self:
-        """Return the state moved towards the range of `x`; no finite value, no move."""
-        batch = Range.of(x, granularity=self.granularity, mask=mask)
+        """
+        Return the state moved towards the range of `x`; no finite value, no move.
+
+        Raises
+        ------
+        TypeError
+            If `x` is not floating-point or the mask not boolean.
+        ValueError
+            If the extents, library or device of `x` are not those of the state.
+        """
+        batch = type(self).of(
+            x,
+            granularity=self.granularity,
+            averaging_constant=self.averaging_constant,
+            mask=mask,
+        )
         self._check_extents(batch)
+        self._check_alike(batch)
         xp = self.xp
         with arithmetic(xp):
             return replace(
@@ -147,7 +162,7 @@ class MovingRange(Statistics):
         step = xp.where(count > 0, wide_new - start, xp.zeros_like(start))
         return xp.astype(start + self.averaging_constant * step, xp.float32)
 
-    def _check_extents(self, batch: Range) -> None:
+    def _check_extents(self, batch: Self) -> None:
         if batch.extents != self.extents:
             raise ValueError(
                 f"data must have extents {self.extents}; got {batch.extents}."
