@@ -197,7 +197,7 @@ def data_rows(
     if dtype_name(mask.dtype) != "bool":
         raise TypeError(f"`mask` must be boolean; got {dtype_name(mask.dtype)}.")
     chosen, _ = granularity.to_rows(broadcast(mask, x, "mask", xp=xp), xp=xp)
-    return rows, chosen if keep is None else xp.logical_and(chosen, keep)
+    return rows, chosen  # false in padding too
 
 
 def broadcast(y: Array, x: Array, name: str, *, xp: Namespace) -> Array:
