@@ -1,12 +1,14 @@
 """How far quantized data will be from what statistics describe."""
 
 from qcore.errors import StatisticsError
-from qcore.formats import FloatFormat
 from qcore.libraries import arithmetic, namespace
-from qcore.methods.squared_error import affine_error, sides_of, symmetric_error
+from qcore.methods.density import second_moment
+from qcore.methods.grid_error import grid_error
 from qcore.spec import QParams
 from qcore.statistics import Histogram
 from qcore.typing import Array, Namespace
+
+METRICS = ("mse", "lp", "sqnr")
 
 
 def expected_error(
@@ -15,6 +17,8 @@ def expected_error(
     /,
     *,
     metric: str = "mse",
+    p: float = 2.0,
+    clipping_weight: float = 1.0,
     xp: Namespace | None = None,
 ) -> Array:
     """
@@ -26,24 +30,28 @@ def expected_error(
         What was collected, with C entries.
     qparams : QParams
         C scales, or one for all entries.
-    metric : {"mse", "sqnr"}, optional
-        Mean squared error over all finite values, zeros too; or the signal's mean
-        square over that error, in dB.
+    metric : {"mse", "lp", "sqnr"}, optional
+        Mean squared error over all finite values, zeros too; mean of ``|error|**p``; or
+        the signal's mean square over the mean squared error, in dB.
+    p : float, optional
+        The norm of ``"lp"``, more than 0; llm-compressor takes 2.4.
+    clipping_weight : float, optional
+        How much the error of values beyond the range counts, 0 or more; AIMET takes 3.
 
     Returns
     -------
     array
-        float64 ``[C]``; NaN where no finite value was seen.
+        float64 ``[C]``; NaN where no finite value was seen, and of ``"sqnr"`` where all
+        values were zero.
 
     Raises
     ------
     ValueError
-        If the metric is unknown or the number of scales does not fit.
+        If an option is out of range or the number of scales does not fit.
     StatisticsError
         If the statistics are not a Histogram.
     """
-    if metric not in ("mse", "sqnr"):
-        raise ValueError(f"`metric` must be 'mse' or 'sqnr'; got {metric!r}.")
+    power = _power(metric, p, clipping_weight)
     if not isinstance(statistics, Histogram):
         raise StatisticsError(
             f"the expected error needs Histogram; got {type(statistics).__name__}."
@@ -53,18 +61,28 @@ def expected_error(
         counts, width = statistics.counts, statistics.width
         scale = _flat(xp.astype(qparams.scale, xp.float64), statistics.channels, xp=xp)
         zero_point = _flat(qparams.zero_point, statistics.channels, xp=xp)
-        steps = (scale / width)[:, None]
         fmt = qparams.spec.format
-        sides = sides_of(counts, xp=xp)
-        if isinstance(fmt, FloatFormat) or qparams.spec.symmetric:
-            error = symmetric_error(counts, steps, fmt, xp=xp)[:, 0]
-        else:
-            below = xp.astype(zero_point, xp.float64)[:, None] - fmt.qmin
-            error = affine_error(sides, steps, below, fmt.qmax - fmt.qmin, xp=xp)[:, 0]
-        n = xp.astype(statistics.zeros + xp.sum(counts, axis=(1, 2)), xp.float64)
+        below = xp.astype(zero_point, xp.float64) - getattr(fmt, "qmin", 0)
+        parts = grid_error(counts, scale / width, below, fmt, power, xp=xp)
+        error = parts.inside + clipping_weight * parts.clipped
         if metric == "sqnr":
-            return 10 * xp.log10(sides.moment / error)
-        return error * width * width / n
+            moments = [second_moment(counts[:, sign, :], xp=xp) for sign in range(2)]
+            return 10 * xp.log10((moments[0] + moments[1]) / error)
+        n = xp.astype(statistics.zeros + xp.sum(counts, axis=(1, 2)), xp.float64)
+        return error * width**power / n
+
+
+def _power(metric: str, p: float, clipping_weight: float) -> float:
+    """Return the power of the errors that a metric averages."""
+    if metric not in METRICS:
+        raise ValueError(f"`metric` must be one of {METRICS}; got {metric!r}.")
+    if not 0 < p < float("inf"):
+        raise ValueError(f"`p` must be a positive number; got {p!r}.")
+    if not 0 <= clipping_weight < float("inf"):
+        raise ValueError(
+            f"`clipping_weight` must not be negative; got {clipping_weight!r}."
+        )
+    return float(p) if metric == "lp" else 2.0
 
 
 def _flat(x: Array, channels: int, *, xp: Namespace) -> Array:
