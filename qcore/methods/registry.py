@@ -73,7 +73,8 @@ def register_method(
     needs : tuple of statistics classes
         What it can read; given anything else, the caller gets an error naming these.
     overwrite : bool, optional
-        Whether a method of that name may be replaced.
+        Whether names may be taken. A method whose name is taken is removed with all its
+        aliases; one whose alias is taken just loses that.
 
     Returns
     -------
@@ -106,13 +107,19 @@ def register_method(
 
     def register(function: MethodFunction) -> MethodFunction:
         for taken in names:
-            _methods.pop(taken, None)
-            _aliases.pop(taken, None)
+            _remove(taken)
         _methods[key] = Method(key, function, needs)
         _aliases.update(dict.fromkeys(others, key))
         return function
 
     return register
+
+
+def _remove(name: str) -> None:
+    """Forget an alias, or a method with all its aliases, if there is one."""
+    _methods.pop(name, None)
+    for alias in [other for other, key in _aliases.items() if name in (other, key)]:
+        del _aliases[alias]
 
 
 def methods() -> tuple[str, ...]:

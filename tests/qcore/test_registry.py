@@ -156,3 +156,19 @@ class TestANewMethod:
     def test_may_replace_a_method_or_alias_if_told_so(self, name: str) -> None:
         register_method(name, needs=(Range,), overwrite=True)(half)
         assert compute_range(Range.of(X), SPEC, name) == ([-2], [1])
+
+    def test_removes_a_method_with_its_aliases(self) -> None:
+        register_method("minmax", needs=(Range,), overwrite=True)(half)
+        with pytest.raises(UnknownMethodError, match="'max'"):
+            compute_range(Range.of(X), SPEC, "max")
+
+    def test_may_have_the_name_of_another_for_an_alias(self) -> None:
+        register_method("half", "minmax", needs=(Range,), overwrite=True)(half)
+        assert compute_range(Range.of(X), SPEC, "minmax") == ([-2], [1])
+        assert "minmax" not in methods()
+        with pytest.raises(UnknownMethodError, match="'max'"):
+            compute_range(Range.of(X), SPEC, "max")
+
+    def test_takes_but_the_alias_of_another(self) -> None:
+        register_method("max", needs=(Range,), overwrite=True)(half)
+        assert compute_range(Range.of(X), SPEC, "minmax") == ([-4], [4])
