@@ -5,7 +5,7 @@
 it. The division is a true one: multiplying by ``1 / scale`` moves ties.
 """
 
-from qcore.arithmetic import divide, dtype_name, to_computing_dtype
+from qcore.arithmetic import check_codes, divide, to_computing_dtype
 from qcore.formats import FloatFormat, Format, IntFormat
 from qcore.kernels import Kernel
 from qcore.libraries import arithmetic, is_concrete, library_name, namespace
@@ -74,10 +74,7 @@ def dequantize(
     """
     xp = namespace(codes, xp)
     fmt = qparams.spec.format
-    if dtype_name(codes.dtype) != fmt.storage:
-        raise TypeError(
-            f"codes of {fmt.name} must be {fmt.storage}; got {dtype_name(codes.dtype)}."
-        )
+    check_codes(codes, fmt)
     with arithmetic(xp):
         scale, zero_point = _expanded(qparams, codes.shape, xp=xp)
         if isinstance(fmt, FloatFormat):

@@ -1,5 +1,6 @@
 """Elementwise steps that every library must do to the last bit."""
 
+from qcore.formats import Format
 from qcore.kernels import Kernel
 from qcore.typing import Array, DType, Namespace
 
@@ -27,6 +28,13 @@ def check_floating(x: Array, /) -> None:
     name = dtype_name(x.dtype)
     if name not in FLOATS:
         raise TypeError(f"data must be floating-point (16, 32 or 64 bits); got {name}.")
+
+
+def check_codes(codes: Array, fmt: Format, /) -> None:
+    """Raise TypeError if codes are not of the dtype that stores the format."""
+    name = dtype_name(codes.dtype)
+    if name != fmt.storage:
+        raise TypeError(f"codes of {fmt.name} must be {fmt.storage}; got {name}.")
 
 
 def to_computing_dtype(x: Array, /, *, xp: Namespace) -> Array:

@@ -7,7 +7,7 @@ from math import prod
 
 from array_api_compat import device as device_of
 
-from qcore.arithmetic import dtype_name
+from qcore.arithmetic import check_codes, dtype_name
 from qcore.formats import Format, IntFormat, parse_format
 from qcore.libraries import arithmetic, namespace
 from qcore.typing import Array, Namespace
@@ -41,10 +41,7 @@ def pack(
     """
     xp = namespace(codes, xp)
     fmt = _narrow_format(format)
-    if dtype_name(codes.dtype) != fmt.storage:
-        raise TypeError(
-            f"codes of {fmt.name} must be {fmt.storage}; got {dtype_name(codes.dtype)}."
-        )
+    check_codes(codes, fmt)
     with arithmetic(xp):
         flat = xp.astype(xp.reshape(codes, (-1,)), xp.int32)
         bits = (flat[:, None] >> _places(fmt.bits, codes, xp=xp)) & 1
