@@ -1,15 +1,8 @@
-"""Codes are those of ONNX Runtime, computed here by models of one node."""
+"""Codes are those of ONNX Runtime, and mean what ONNX says."""
 
-from functools import cache
-
-import hypothesis.strategies as st
 import ml_dtypes
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
-from hypothesis import given
-from onnx import TensorProto, helper
 
 from qcore import (
     IntFormat,
@@ -22,82 +15,15 @@ from qcore import (
     parse_format,
     quantize,
 )
-
-SCALE = np.float32(0.0371)
-FORMATS = [
-    ("int8", 0),
-    ("int8", -7),
-    ("uint8", 0),
-    ("uint8", 131),
-    ("int16", 0),
-    ("uint16", 32768),
-    ("int4", 0),
-    ("uint4", 9),
-    ("float8_e4m3fn", 0),
-    ("float8_e5m2", 0),
-]
-MINIFLOATS = ["float6_e2m3fn", "float6_e3m2fn", "float4_e2m1fn"]
-
-
-@cache
-def samples():
-    """Return 2^20 float32: ties, their neighbours, subnormals, any bits, the ends."""
-    rng = np.random.default_rng(0)
-    ties = (np.arange(-(2**17), 2**17) / 2).astype(np.float32) * SCALE
-    parts = [
-        ties,
-        np.nextafter(ties, np.float32(np.inf)),
-        (rng.standard_normal(2**17) * 3).astype(np.float32),
-        rng.integers(1, 2**23, 2**16).astype(np.uint32).view(np.float32),
-        np.float32([0.0, -0.0, np.inf, -np.inf, np.nan, -np.nan, 3.4e38, -3.4e38]),
-    ]
-    missing = 2**20 - sum(map(len, parts))
-    bits = rng.integers(0, 2**32, missing, dtype=np.uint64).astype(np.uint32)
-    return np.concatenate([*parts, bits.view(np.float32)])
-
-
-def onnx_codes(x, scale, zero_point, name, axis=None):
-    """Return what ONNX Runtime's QuantizeLinear makes of `x`."""
-    fmt = parse_format(name)
-    is_float = name.startswith("float")
-    kind = getattr(TensorProto, name.upper().replace("_", ""))
-    # Types that NumPy lacks come out cast to one that holds all of their values.
-    wide = TensorProto.FLOAT if is_float else kind
-    wide = TensorProto.INT8 if fmt.bits < 8 and not is_float else wide
-    shape = np.shape(scale)
-    graph = helper.make_graph(
-        [
-            helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], axis=axis),
-            helper.make_node("Cast", ["q"], ["y"], to=wide),
-        ],
-        "one",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, x.shape)],
-        [helper.make_tensor_value_info("y", wide, x.shape)],
-        [
-            helper.make_tensor("s", TensorProto.FLOAT, shape, np.ravel(scale)),
-            helper.make_tensor("z", kind, shape, np.ravel(zero_point)),
-        ],
-    )
-    opset = [helper.make_opsetid("", 21)]
-    model = helper.make_model(graph, opset_imports=opset, ir_version=10)
-    onnx.checker.check_model(model)
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    (y,) = session.run(None, {"x": x})
-    if is_float:  # back to the codes, exactly
-        return y.astype(getattr(ml_dtypes, name)).view(np.uint8)
-    return y.astype(fmt.storage)
-
-
-@cache
-def onnx_sample_codes(name, zero_point):
-    return onnx_codes(samples(), SCALE, zero_point, name)
-
-
-def qparams(array, scale, zero_point, spec):
-    zero_point = np.broadcast_to(np.int32(zero_point), np.shape(scale))
-    return QParams(array(np.float32(scale)), array(zero_point), spec)
+from tests.qcore.onnx_runtime_codes import (
+    FORMATS,
+    MINIFLOATS,
+    SCALE,
+    onnx_codes,
+    onnx_sample_codes,
+    qparams,
+    samples,
+)
 
 
 def test_the_samples_are_a_million_and_have_the_hard_ones():
@@ -209,77 +135,6 @@ def test_codes_mean_what_onnx_says(array, to_numpy, name, zero_point):
     np.testing.assert_array_equal(to_numpy(found), expected, strict=True)
 
 
-@pytest.mark.parametrize(("name", "zero_point"), [("int8", -7), ("uint16", 32768)])
-def test_fake_quantize_is_what_the_codes_mean(run, array, to_numpy, name, zero_point):
-    x = samples()[~np.isnan(samples())]
-    codes = onnx_sample_codes(name, zero_point)[~np.isnan(samples())]
-    parameters = qparams(array, SCALE, zero_point, QuantSpec(name, symmetric=False))
-    found = run(fake_quantize, array(x), parameters)
-    expected = (codes.astype(np.int32) - zero_point).astype(np.float32) * SCALE
-    np.testing.assert_array_equal(to_numpy(found), expected, strict=True)
-
-
-@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2"])
-def test_fake_quantize_of_floats_is_what_the_codes_mean(run, array, to_numpy, name):
-    codes = onnx_sample_codes(name, 0).view(getattr(ml_dtypes, name))
-    found = run(
-        fake_quantize, array(samples()), qparams(array, SCALE, 0, QuantSpec(name))
-    )
-    expected = codes.astype(np.float32) * SCALE
-    np.testing.assert_array_equal(to_numpy(found), expected, strict=True)
-
-
-@pytest.mark.parametrize(
-    "name", ["int8", "uint4", "int16", "float8_e4m3fn", *MINIFLOATS]
-)
-def test_fake_quantize_keeps_nan(array, to_numpy, name):
-    x = array(np.float32([np.nan, 0, -np.nan]))
-    found = fake_quantize(x, qparams(array, SCALE, 0, QuantSpec(name)))
-    np.testing.assert_array_equal(to_numpy(found), [np.nan, 0, np.nan])
-
-
-@pytest.mark.parametrize("name", ["int8", "uint8", "float8_e5m2"])
-def test_16_bit_floats_are_computed_in_float32(xp, array, to_numpy, float_dtype, name):
-    bits = np.arange(2**16, dtype=np.uint16)
-    values = bits.view(getattr(ml_dtypes, float_dtype, np.float16))
-    with np.errstate(invalid="ignore"):  # casts of NaN
-        x = array(values, float_dtype)
-    values = to_numpy(x)
-    codes = onnx_codes(values.astype(np.float32), SCALE, 0, name)
-    parameters = qparams(array, SCALE, 0, QuantSpec(name))
-    np.testing.assert_array_equal(to_numpy(quantize(x, parameters)), codes)
-
-    found = fake_quantize(x, parameters)
-    if "float" in name:
-        codes = codes.view(getattr(ml_dtypes, name))
-    real = np.where(np.isnan(values), np.nan, codes.astype(np.float32) * SCALE)
-    assert found.dtype == getattr(xp, float_dtype)
-    with np.errstate(invalid="ignore"):
-        expected = real.astype(np.float32).astype(values.dtype)  # rounded once
-    found, expected = (y.astype(np.float32) for y in (to_numpy(found), expected))
-    np.testing.assert_array_equal(found, expected)
-
-
-@pytest.mark.parametrize(
-    ("name", "tie", "below", "above"),
-    [
-        ("int8", 2.5, 2, 3),
-        ("uint16", 2.5, 2, 3),
-        ("float8_e4m3fn", 17, 16, 18),
-        ("float8_e5m2", 9, 8, 10),
-        ("float4_e2m1fn", 2.5, 2, 3),
-    ],
-)
-def test_float64_is_divided_in_float64(array, to_numpy, name, tie, below, above):
-    x = np.float64([tie - 2.0**-40, tie, tie + 2.0**-40])  # float32 has the tie alone
-    parameters = qparams(array, 0.25, 0, QuantSpec(name))
-    found = fake_quantize(array(x / 4), parameters)
-    expected = np.float64([below, below, above]) / 4
-    np.testing.assert_array_equal(to_numpy(found), expected, strict=True)
-    codes = quantize(array(x / 4), parameters)
-    np.testing.assert_array_equal(to_numpy(dequantize(codes, parameters)), expected)
-
-
 @pytest.mark.parametrize("name", ["int8", "uint8", "int16"])
 def test_a_zero_and_what_rounds_to_it_have_the_code_zero(array, to_numpy, name):
     x = array(np.float32([0.0, -0.0, 0.5, -0.5, 1e-45]))
@@ -293,31 +148,6 @@ def test_the_sign_of_zero_is_kept_in_codes(array, to_numpy, name):
     found = to_numpy(quantize(x, qparams(array, 1, 0, QuantSpec(name))))
     sign = 2 ** (parse_format(name).bits - 1)
     assert found.tolist() == [0, sign, 0, sign]
-
-
-@given(x=st.floats(-100, 100, width=32), scale=st.floats(2**-10, 1, width=32))
-def test_in_range_the_error_is_half_a_step_at_most(array, to_numpy, x, scale):
-    parameters = qparams(array, [scale], 0, QuantSpec("int16"))
-    (found,) = to_numpy(fake_quantize(array(np.float32([x])), parameters))
-    error = abs(float(found) - min(max(x, -32768 * scale), 32767 * scale))
-    assert error <= scale / 2 * (1 + 2**-6)
-
-
-@given(x=st.lists(st.floats(width=32, allow_nan=False), min_size=8, max_size=8))
-@pytest.mark.parametrize("name", ["int4", "float4_e2m1fn"])
-def test_quantizing_twice_is_quantizing_once(array, to_numpy, name, x):
-    parameters = qparams(array, [SCALE], 0, QuantSpec(name))
-    once = fake_quantize(array(np.float32(x)), parameters)
-    twice = fake_quantize(once, parameters)
-    np.testing.assert_array_equal(to_numpy(twice), to_numpy(once))
-
-
-@given(x=st.lists(st.floats(width=32, allow_nan=False), min_size=8, max_size=8))
-@pytest.mark.parametrize("name", ["int8", "float8_e4m3fn"])
-def test_larger_values_never_have_smaller_codes(array, to_numpy, name, x):
-    parameters = qparams(array, [SCALE], 0, QuantSpec(name))
-    found = to_numpy(fake_quantize(array(np.sort(np.float32(x))), parameters))
-    assert (np.diff(found) >= 0).all()
 
 
 def test_codes_live_where_the_data_does(array, device):

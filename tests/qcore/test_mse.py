@@ -14,6 +14,7 @@ from qcore import (
     compute_range,
     fake_quantize,
 )
+from tests.qcore.distributions import KINDS, samples
 
 Ends = tuple[float, float]
 TIE = 1 + 1e-9
@@ -91,20 +92,6 @@ def found_range(h: Histogram, spec: QuantSpec) -> Ends:
     return float(lo[0]), float(hi[0])
 
 
-def samples(kind: str, n: int = 2000) -> np.ndarray:
-    rng = np.random.default_rng(len(kind))
-    values = {
-        "gaussian": rng.normal(size=n),
-        "laplace": rng.laplace(size=n) + 0.3,
-        "relu": np.maximum(rng.normal(size=n), 0),
-        "outlier": np.append(rng.uniform(-1, 1, n), [9.0, -7.0]),
-        "sparse": rng.choice([-5.0, -1, -0.9, 0.2, 0.3, 2.5, 2.6, 7.9], n // 10),
-        "negative": -rng.gamma(2, size=n),
-    }
-    return values[kind].astype(np.float32)
-
-
-KINDS = ["gaussian", "laplace", "relu", "outlier", "sparse", "negative"]
 NAMES = ["int2", "int4", "int8", "uint4", "uint8", "float4_e2m1fn", "float8_e4m3fn"]
 
 

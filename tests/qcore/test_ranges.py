@@ -39,19 +39,6 @@ def definition(values):
     }
 
 
-@pytest.fixture
-def check(to_numpy):
-    """A function that compares a state with the definition's rows."""
-
-    def compare(found, *rows):
-        for name in found.array_fields():
-            expected = np.stack([row[name] for row in rows])
-            values = to_numpy(getattr(found, name))
-            np.testing.assert_array_equal(values, expected, name, strict=True)
-
-    return compare
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_a_range_is_that_of_the_finite_values(
     run, array, to_numpy, check, float_dtype, case

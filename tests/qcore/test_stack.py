@@ -29,18 +29,6 @@ def states(array, tensors):
     ]
 
 
-@pytest.fixture
-def same(to_numpy):
-    def compare(found, expected):
-        for name in expected.array_fields():
-            pair = (to_numpy(getattr(state, name)) for state in (found, expected))
-            np.testing.assert_array_equal(*pair, name, strict=True)
-        for name in expected.static_fields():
-            assert getattr(found, name) == getattr(expected, name)
-
-    return compare
-
-
 def test_entries_stand_side_by_side(array, to_numpy, tensors, states):
     found = stack(states)
     rows = [tensors[0], *tensors[1], *tensors[2].reshape(6, 2), tensors[3]]
