@@ -113,6 +113,14 @@ def test_an_asymmetric_search_finds_the_best_width_and_zero_point(
     assert found_range(h, spec) == (np.float32(lo), np.float32(hi))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_asymmetric_search_with_8_bits_is_as_good_as_trying_all(kind: str) -> None:
+    h = Histogram.of(samples(kind), bins=8)
+    spec = QuantSpec("uint8", symmetric=False)
+    lo, hi = best_affine_range(h, spec)
+    assert found_range(h, spec) == (np.float32(lo), np.float32(hi))
+
+
 def test_the_zero_point_is_the_one_that_was_scored() -> None:
     h = Histogram.of(samples("laplace"), bins=32)
     spec = QuantSpec("uint4", symmetric=False)

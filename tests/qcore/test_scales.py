@@ -1,0 +1,49 @@
+"""Every method gives usable scales for wide formats, floats and blocks."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qcore import (
+    Histogram,
+    MovingRange,
+    PerBlock,
+    PerTensor,
+    QuantSpec,
+    Range,
+    calibrate,
+    methods,
+)
+from qcore.methods.registry import find_method
+
+X = np.random.default_rng(9).laplace(size=(3, 10)).astype(np.float32)
+X[0] = 0
+
+# Other statistics are collected for one format or granularity alone.
+GENERAL = {Histogram, Range, MovingRange}
+METHODS = [m for m in methods() if not GENERAL.isdisjoint(find_method(m).needs)]
+
+
+@pytest.mark.parametrize(
+    ("granularity", "shape"),
+    [(PerTensor(), ()), (PerBlock(1, 4), (3, 3)), (PerBlock(0, 2), (2, 10))],
+    ids=["tensor", "rows", "columns"],
+)
+@pytest.mark.parametrize("name", ["int8", "int16", "float8_e4m3fn"])
+@pytest.mark.parametrize("method", METHODS)
+def test_scales_are_finite_and_positive_one_for_each_part(
+    array: Callable[..., Any],
+    to_numpy: Callable[..., np.ndarray],
+    method: str,
+    name: str,
+    granularity: Any,
+    shape: tuple[int, ...],
+) -> None:
+    kind = find_method(method).needs[0]
+    options = {"bins": 64} if kind is Histogram else {}
+    state = kind.of(array(X), granularity=granularity, **options)
+    scale = to_numpy(calibrate(state, QuantSpec(name, granularity), method).scale)
+    assert scale.shape == shape
+    assert np.all((scale > 0) & (scale < np.inf))
