@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any, Protocol
 
+from qcore.adapters.codes import CODES
+
 
 class Container(Protocol):
     """A parser, or a group of arguments in one."""
@@ -69,7 +71,7 @@ def activation(command: Container) -> None:
     command.add_argument(
         "--activation",
         metavar="FORMAT",
-        choices=("int8", "uint8"),
+        choices=CODES,
         help="int8 or uint8 (uint8, but int8 if symmetric)",
     )
     command.add_argument(

@@ -18,9 +18,3 @@ def check_method(
         qcore.calibrate(some, spec, name, **options)
     except (TypeError, ValueError) as error:
         raise BadInputError(f"{argument}: {error}") from error
-
-
-def activation_spec(activation: str | None, symmetric: bool) -> qcore.QuantSpec:
-    """Return how activations are to be quantized: in uint8, or int8 if symmetric."""
-    codes = activation or ("int8" if symmetric else "uint8")
-    return qcore.QuantSpec(qcore.parse_format(codes), symmetric=symmetric)

@@ -7,7 +7,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from qcore import Histogram, QParams, QuantSpec, calibrate, parse_format
+from qcore import Histogram, QParams, QuantSpec, calibrate
+from qcore.adapters.codes import activation_spec, eight_bit
 from qcore.adapters.onnx.calibration import calibrate_prepared
 from qcore.adapters.onnx.feeds import Data
 from qcore.adapters.onnx.model_file import Source
@@ -23,8 +24,6 @@ from qcore.adapters.onnx.ranges import activation_mean_ratios, activation_qparam
 from qcore.adapters.onnx.weights import OUTPUT, WeightSpec
 from qcore.errors import QuantError
 from qcore.statistics import Statistics
-
-CODES = ("int8", "uint8")
 
 ONE_VALUE = Histogram.of(np.zeros(1, np.float32))
 
@@ -88,9 +87,9 @@ def quantize(
     QuantError
         If model, data or options do not fit, or no operator can compute in 8 bits.
     """
-    spec = _activation_spec(activation, symmetric)
+    spec = activation_spec(activation, symmetric)
     weights = WeightSpec(
-        _check_codes("weight", weight or spec.format.name), weight_method, per_channel
+        eight_bit("weight", weight or spec.format.name), weight_method, per_channel
     )
 
     def decide(seen: Statistics) -> QParams:
@@ -138,19 +137,3 @@ def _statistics(
         if state.extents:
             raise QuantError(f"statistics of {name!r} must be per tensor to be used.")
     return given
-
-
-def _activation_spec(activation: str | QuantSpec | None, symmetric: bool) -> QuantSpec:
-    if isinstance(activation, QuantSpec):
-        spec = activation
-    else:
-        name = activation or ("int8" if symmetric else "uint8")
-        spec = QuantSpec(parse_format(name), symmetric=symmetric)
-    _check_codes("activation", spec.format.name)
-    return spec
-
-
-def _check_codes(argument: str, name: str) -> str:
-    if name not in CODES:
-        raise QuantError(f"`{argument}` must be {' or '.join(CODES)}; got {name!r}.")
-    return name

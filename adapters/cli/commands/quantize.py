@@ -8,9 +8,10 @@ from qcore.adapters import onnx
 from qcore.adapters.cli.arguments import method_options, selected
 from qcore.adapters.cli.collect import collect
 from qcore.adapters.cli.errors import BadInputError, CannotDoError
-from qcore.adapters.cli.method import activation_spec, check_method
+from qcore.adapters.cli.method import check_method
 from qcore.adapters.cli.output import check_output
 from qcore.adapters.cli.units import size
+from qcore.adapters.codes import activation_spec
 
 
 def run(arguments: Namespace) -> Iterator[str]:

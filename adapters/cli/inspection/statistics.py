@@ -9,9 +9,9 @@ import qcore
 from qcore import Histogram
 from qcore.adapters.cli.arguments import method_options
 from qcore.adapters.cli.errors import BadInputError
-from qcore.adapters.cli.method import activation_spec
 from qcore.adapters.cli.table import table
 from qcore.adapters.cli.units import size
+from qcore.adapters.codes import activation_spec
 from qcore.statistics import Statistics
 
 DEFAULTS = {"Histogram": "mse", "Range": "minmax", "MovingRange": "moving_average"}
