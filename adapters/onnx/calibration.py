@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from qcore.adapters.onnx.feeds import Data, count, open_feeds
-from qcore.adapters.onnx.inputs import conform, inputs_of
+from qcore.adapters.onnx.inputs import Feed, conform, inputs_of
 from qcore.adapters.onnx.model_file import Source
 from qcore.adapters.onnx.operands import COMPUTE
 from qcore.adapters.onnx.planning import plan_prepared, refuse_idle
@@ -133,9 +133,7 @@ def _find(graph: ir.Graph, names: Collection[str]) -> list[ir.Value]:
     return [value for name, value in known.items() if name in wanted]
 
 
-def _check_finite(
-    state: Statistics, name: str, place: str, feed: Mapping[str, np.ndarray]
-) -> None:
+def _check_finite(state: Statistics, name: str, place: str, feed: Feed) -> None:
     """Raise while the sample is still known; the earlier ones have passed."""
     if state.nans.any() or state.infs.any():
         what = "NaN" if state.nans.any() else "infinity"

@@ -5,13 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-import numpy as np
-
-from qcore.adapters.onnx.inputs import Input
+from qcore.adapters.onnx.inputs import Feed, Input
 from qcore.adapters.onnx.npz import open_npz
 from qcore.errors import QuantError
-
-Feed: TypeAlias = Mapping[str, np.ndarray]
 
 
 class DataReader(Protocol):

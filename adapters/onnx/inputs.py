@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import onnx_ir as ir
 
 from qcore.errors import QuantError, nearest
+
+Feed: TypeAlias = Mapping[str, np.ndarray]
+"""A sample: an array for each input."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Run a model and hand out tensors from its inside."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,9 +10,9 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
 
+from qcore.adapters.onnx.inputs import Feed
 from qcore.errors import QuantError
 
-Feed: TypeAlias = Mapping[str, np.ndarray]
 Watch: TypeAlias = Callable[[Feed, str], dict[str, np.ndarray]]
 """Given a sample and where it is from, returns the watched tensors by name."""
 
