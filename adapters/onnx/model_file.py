@@ -68,6 +68,19 @@ def to_ir(model: Source, /) -> ir.Model:
     return graph_only
 
 
+def external_files(path: PathLike, /) -> set[Path]:
+    """Return the other files that a model's file keeps weights in."""
+    model = to_ir(path)
+    tensors: list[object] = [
+        value.const_value
+        for graph in model.graphs()
+        for value in graph.initializers.values()
+    ]
+    for node in model.graph.all_nodes():
+        tensors += [attribute.value for attribute in node.attributes.values()]
+    return {Path(t.path) for t in tensors if isinstance(t, ir.ExternalTensor)}
+
+
 def _parse(path: Path, *, load_external_data: bool) -> onnx.ModelProto:
     if not path.is_file():
         raise QuantError(

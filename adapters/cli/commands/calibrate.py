@@ -10,16 +10,17 @@ from qcore.adapters.cli.collect import collect
 from qcore.adapters.cli.errors import CannotDoError
 from qcore.adapters.cli.output import check_output
 from qcore.adapters.cli.units import size
+from qcore.adapters.onnx.model_file import external_files
 
 
 def run(arguments: Namespace) -> Iterator[str]:
     """Write the statistics and yield how many there are."""
-    output = arguments.output
-    check_output(output, arguments.model, arguments.data)
-    plan = onnx.plan(arguments.model, **selected(arguments))
+    model, output = arguments.model, arguments.output
+    check_output(output, model, arguments.data, *external_files(model))
+    plan = onnx.plan(model, **selected(arguments))
     if not plan.compute:
         first = f": {plan.kept_float[0]}" if plan.kept_float else "."
-        raise CannotDoError(f"{str(arguments.model)!r} has nothing to quantize{first}")
+        raise CannotDoError(f"{str(model)!r} has nothing to quantize{first}")
     statistics = collect(arguments)
     qcore.save(output, statistics)
     if not arguments.quiet:

@@ -12,12 +12,12 @@ from qcore.adapters.cli.method import check_method
 from qcore.adapters.cli.output import check_output
 from qcore.adapters.cli.units import size
 from qcore.adapters.codes import activation_spec
+from qcore.adapters.onnx.model_file import external_files
 
 
 def run(arguments: Namespace) -> Iterator[str]:
     """Write the model and yield what became int8, and what did not and why."""
     model, output = arguments.model, arguments.output
-    check_output(output, model, arguments.data or arguments.statistics)
     if arguments.statistics and arguments.bins:
         raise BadInputError("--bins must come with --data: statistics have theirs.")
     spec = activation_spec(arguments.activation, arguments.symmetric)
@@ -25,6 +25,8 @@ def run(arguments: Namespace) -> Iterator[str]:
     check_method("--method", arguments.method, spec, options)
     if arguments.weights != "output":
         check_method("--weights", arguments.weights, qcore.QuantSpec(), {})
+    given = arguments.data or arguments.statistics
+    check_output(output, model, given, *external_files(model))
 
     statistics = qcore.load(arguments.statistics) if arguments.statistics else None
     plan = onnx.plan(model, statistics=statistics, **selected(arguments))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 import qcore as core
@@ -164,6 +165,19 @@ def test_an_output_that_is_a_folder(refused, tmp_path_factory) -> None:
 
 def test_an_output_that_is_the_input(refused, model: Path) -> None:
     assert "would replace its own input" in refused("-o", model)
+
+
+@pytest.mark.parametrize("command", ["quantize", "calibrate"])
+def test_an_output_that_holds_weights_of_the_input(
+    qcore, model: Path, data: Path, command: str
+) -> None:
+    weights = model.with_name("weights.bin")
+    options = {"location": weights.name, "size_threshold": 0}
+    onnx.save(onnx.load(model), model, save_as_external_data=True, **options)
+    before = weights.read_bytes()
+    code, out, err = qcore(command, model, "--data", data, "-o", weights)
+    assert (code, out, weights.read_bytes()) == (2, "", before)
+    assert f"would replace its own input {str(weights)!r}" in err
 
 
 def test_a_file_to_inspect_that_is_not_there(qcore, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from qcore import QuantError
 from qcore.adapters.onnx import load, save
-from qcore.adapters.onnx.model_file import to_ir
+from qcore.adapters.onnx.model_file import external_files, to_ir
 
 
 def test_what_was_saved_is_loaded(net, tmp_path: Path):
@@ -40,6 +40,29 @@ def test_what_is_no_model_is_refused(tmp_path: Path, content, message):
     for read in (load, to_ir):
         with pytest.raises(QuantError, match=f"{message}|{message}"):
             read(path)
+
+
+def test_files_of_weights_are_found(net, tmp_path: Path):
+    path = tmp_path / "net.onnx"
+    onnx.save(net, path, save_as_external_data=True, location="w", size_threshold=0)
+    assert external_files(path) == {tmp_path / "w"}
+
+
+def test_files_of_constants_are_found(build, tmp_path: Path):
+    net = build(
+        "float[N] x", "float[N] y", "{ c = Constant<value_float=1.0>() y = Add(x, c) }"
+    )
+    value = onnx.numpy_helper.from_array(np.ones(1, np.float32))
+    net.graph.node[0].attribute[0].CopyFrom(onnx.helper.make_attribute("value", value))
+    path = tmp_path / "net.onnx"
+    options = {"size_threshold": 0, "convert_attribute": True}
+    onnx.save(net, path, save_as_external_data=True, location="w", **options)
+    assert external_files(path) == {tmp_path / "w"}
+
+
+def test_a_model_in_one_file_has_no_files_of_weights(net, tmp_path: Path):
+    onnx.save(net, tmp_path / "net.onnx")
+    assert external_files(tmp_path / "net.onnx") == set()
 
 
 def test_weights_in_another_file_are_read_from_the_folder_of_the_model(
