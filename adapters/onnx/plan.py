@@ -51,3 +51,8 @@ class Plan:
     def sources(self) -> tuple[str, ...]:
         """The tensors that must be calibrated, in the order of the graph."""
         return tuple(name for name, sources in self.tensors.items() if name in sources)
+
+    @property
+    def first_reason(self) -> str:
+        """Why the first node stays float, as the end of a sentence about the model."""
+        return f": {self.kept_float[0]}" if self.kept_float else "."

@@ -91,8 +91,8 @@ def plan_prepared(
 def refuse_idle(plan: Plan) -> None:
     """Raise if a plan leaves everything float; say why of the first node it leaves."""
     if not plan.compute:
-        why = f": {plan.kept_float[0]}" if plan.kept_float else "."
-        raise QuantError(f"`model` has no {' or '.join(COMPUTE)} to quantize{why}")
+        what = " or ".join(COMPUTE)
+        raise QuantError(f"`model` has no {what} to quantize{plan.first_reason}")
 
 
 def _uncalibrated(node: ir.Node, known: Known) -> Reason:

@@ -4,11 +4,9 @@ from argparse import Namespace
 from collections.abc import Iterator
 
 import qcore
-from qcore.adapters import onnx
-from qcore.adapters.cli.arguments import selected
 from qcore.adapters.cli.collect import collect
-from qcore.adapters.cli.errors import CannotDoError
 from qcore.adapters.cli.output import check_output
+from qcore.adapters.cli.planned import planned
 from qcore.adapters.cli.units import size
 from qcore.adapters.onnx.model_file import external_files
 
@@ -17,10 +15,7 @@ def run(arguments: Namespace) -> Iterator[str]:
     """Write the statistics and yield how many there are."""
     model, output = arguments.model, arguments.output
     check_output(output, model, arguments.data, *external_files(model))
-    plan = onnx.plan(model, **selected(arguments))
-    if not plan.compute:
-        first = f": {plan.kept_float[0]}" if plan.kept_float else "."
-        raise CannotDoError(f"{str(model)!r} has nothing to quantize{first}")
+    planned(arguments)
     statistics = collect(arguments)
     qcore.save(output, statistics)
     if not arguments.quiet:

@@ -7,9 +7,10 @@ import qcore
 from qcore.adapters import onnx
 from qcore.adapters.cli.arguments import method_options, selected
 from qcore.adapters.cli.collect import collect
-from qcore.adapters.cli.errors import BadInputError, CannotDoError
+from qcore.adapters.cli.errors import BadInputError
 from qcore.adapters.cli.method import check_method
 from qcore.adapters.cli.output import check_output
+from qcore.adapters.cli.planned import planned
 from qcore.adapters.cli.units import size
 from qcore.adapters.codes import activation_spec
 from qcore.adapters.onnx.model_file import external_files
@@ -29,10 +30,7 @@ def run(arguments: Namespace) -> Iterator[str]:
     check_output(output, model, given, *external_files(model))
 
     statistics = qcore.load(arguments.statistics) if arguments.statistics else None
-    plan = onnx.plan(model, statistics=statistics, **selected(arguments))
-    if not plan.compute:
-        first = f": {plan.kept_float[0]}" if plan.kept_float else "."
-        raise CannotDoError(f"{str(model)!r} has nothing to quantize{first}")
+    plan = planned(arguments, statistics)
     quantized = onnx.quantize(
         model,
         collect(arguments) if statistics is None else statistics,
