@@ -14,27 +14,27 @@ class Container(Protocol):
         """Add an argument."""
 
 
+def path(
+    command: Container, *names: str, what: str, metavar: str = "FILE", **options: Any
+) -> None:
+    """Add a file or folder."""
+    command.add_argument(*names, metavar=metavar, type=Path, help=what, **options)
+
+
 def model(command: Container) -> None:
     """Add the float model."""
-    command.add_argument("model", metavar="MODEL", type=Path, help="a float ONNX model")
+    path(command, "model", metavar="MODEL", what="a float ONNX model")
 
 
 def data(command: Container, **options: Any) -> None:
     """Add the samples."""
-    command.add_argument(
-        "--data",
-        metavar="NPZ",
-        type=Path,
-        help="samples: an array for each input, or input:0 ...",
-        **options,
-    )
+    what = "samples: an array for each input, or input:0 ..."
+    path(command, "--data", metavar="NPZ", what=what, **options)
 
 
 def output(command: Container, what: str) -> None:
     """Add the file to write."""
-    command.add_argument(
-        "-o", "--output", metavar="FILE", type=Path, required=True, help=what
-    )
+    path(command, "-o", "--output", what=what, required=True)
 
 
 def method(command: Container, default: str | None) -> None:
@@ -61,9 +61,7 @@ def method(command: Container, default: str | None) -> None:
 
 def method_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the options of the method that were given."""
-    names = ("percentile", "start_bin", "stride")
-    given = {name: getattr(arguments, name) for name in names}
-    return {name: value for name, value in given.items() if value is not None}
+    return _given(arguments, "percentile", "start_bin", "stride")
 
 
 def activation(command: Container) -> None:
@@ -97,8 +95,7 @@ def selection(command: Container) -> None:
 
 def selected(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return that choice, as far as it was made."""
-    given = {"op_types": arguments.op_types, "exclude": arguments.exclude}
-    return {name: value for name, value in given.items() if value is not None}
+    return _given(arguments, "op_types", "exclude")
 
 
 def collection(command: Container) -> None:
@@ -114,6 +111,11 @@ def quiet(command: Container) -> None:
     command.add_argument(
         "-q", "--quiet", action="store_true", help="say nothing unless it fails"
     )
+
+
+def _given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
+    given = {name: getattr(arguments, name) for name in names}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _percentile(text: str) -> float | tuple[float, float]:

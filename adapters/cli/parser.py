@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 from typing import NoReturn
 
 from qcore.adapters.cli import arguments as add
@@ -69,12 +68,7 @@ def _quantize(command: Parser) -> None:
     add.model(command)
     source = command.add_mutually_exclusive_group(required=True)
     add.data(source)
-    source.add_argument(
-        "--statistics",
-        metavar="FILE",
-        type=Path,
-        help="what qcore calibrate wrote, instead of data",
-    )
+    add.path(source, "--statistics", what="what qcore calibrate wrote, instead of data")
     add.output(command, "the int8 model")
     add.method(command, default="mse")
     add.activation(command)
@@ -99,20 +93,14 @@ def _calibrate(command: Parser) -> None:
 
 def _inspect(command: Parser) -> None:
     command.usage = "qcore inspect FILE [options]"
-    command.add_argument(
-        "file", metavar="FILE", type=Path, help="an ONNX model, or statistics"
-    )
+    add.path(command, "file", what="an ONNX model, or statistics")
     add.method(command, default=None)
     add.activation(command)
 
 
 def _demo(command: Parser) -> None:
-    command.add_argument(
-        "--out",
-        metavar="DIR",
-        type=Path,
-        help="where to leave the int8 models; by default nowhere",
-    )
+    what = "where to leave the int8 models; by default nowhere"
+    add.path(command, "--out", metavar="DIR", what=what)
     add.quiet(command)
 
 
