@@ -13,8 +13,9 @@ from qcore.kernels import Kernel, map_blocks
 from qcore.libraries import Library, register_library
 from qcore.methods.solve import solve
 from qcore.spec import QParams
-from qcore.statistics import Histogram, MovingRange, Range
+from qcore.statistics import Histogram, MovingRange, Range, Top2
 from qcore.statistics.tally import count, regrid, tally
+from qcore.statistics.top2 import order_intervals
 from qcore.transfer import to_host
 
 NAME = "jax.numpy"
@@ -28,7 +29,7 @@ register_library(
     ),
 )
 
-for state in (Histogram, Range, MovingRange):
+for state in (Histogram, Range, MovingRange, Top2):
     jax.tree_util.register_dataclass(
         state,
         data_fields=list(state.array_fields()),
@@ -81,6 +82,7 @@ def _compile(kernel: Kernel, *static: int) -> None:
 
 _compile(tally, 3)
 _compile(regrid)
+_compile(order_intervals, 2)
 _compile(to_codes, 3)
 _compile(to_grid, 3)
 

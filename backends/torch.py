@@ -9,7 +9,7 @@ from torch.utils import _pytree
 from qcore.arithmetic import divide
 from qcore.libraries import Library, register_library
 from qcore.spec import QParams
-from qcore.statistics import Histogram, MovingRange, Range
+from qcore.statistics import Histogram, MovingRange, Range, Top2
 from qcore.statistics.tally import count
 from qcore.transfer import to_host
 
@@ -43,7 +43,7 @@ def _register(cls: type, arrays: tuple[str, ...], constants: tuple[str, ...]) ->
     )
 
 
-for state in (Histogram, Range, MovingRange):
+for state in (Histogram, Range, MovingRange, Top2):
     _register(state, state.array_fields(), state.static_fields())
 _register(QParams, ("scale", "zero_point"), ("spec",))
 

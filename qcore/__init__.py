@@ -20,7 +20,7 @@ from qcore.pack import pack, unpack
 from qcore.qparams import qparams_from_amax, qparams_from_data, qparams_from_range
 from qcore.reduce import reduce_amax, reduce_range
 from qcore.spec import QParams, QuantSpec
-from qcore.statistics import Histogram, MovingRange, Range, stack, unstack
+from qcore.statistics import Histogram, MovingRange, Range, Top2, stack, unstack
 from qcore.tensor_quant import fake_tensor_quant, tensor_quant
 from qcore.weights import mean_ratio, qparams_from_weights
 
@@ -40,6 +40,7 @@ __all__ = [
     "QuantSpec",
     "Range",
     "StatisticsError",
+    "Top2",
     "UnknownFormatError",
     "UnknownMethodError",
     "calibrate",

@@ -1,7 +1,7 @@
 """Statistics in files: safetensors, readable on any library.
 
 A state's arrays are stored under ``"<number>.<field>"``, integers in the narrowest
-unsigned dtype that holds them, histograms up to the last slot in use. The header's
+unsigned dtype that holds them, slots up to the last one in use. The header's
 ``qcore`` entry is JSON: the file's version, and name, class and settings of each state.
 """
 
@@ -24,6 +24,8 @@ VERSION = 1
 _GRANULARITIES = {kind.__name__: kind for kind in (PerTensor, PerChannel, PerBlock)}
 _DTYPES = {"k": "int32", "min": "float32", "max": "float32"}
 """Of a state's arrays; all others are int64."""
+_SLOTTED = ("counts", "starts", "ends")
+"""Those stored up to the last slot in use."""
 
 
 def save(path: str | os.PathLike[str], statistics: Mapping[str, Any], /) -> None:
@@ -160,9 +162,9 @@ def _stored_arrays(state: Any) -> dict[str, Any]:
     stored = {}
     for field in state.array_fields():
         values = np.ascontiguousarray(to_host(getattr(state, field), xp=state.xp))
-        if field == "counts":
-            used = np.flatnonzero(values.any(axis=(0, 1)))
-            values = values[:, :, : used[-1] + 1 if len(used) else 0]
+        if field in _SLOTTED:
+            used = np.flatnonzero(values.any(axis=tuple(range(values.ndim - 1))))
+            values = values[..., : used[-1] + 1 if len(used) else 0]
         if field not in _DTYPES:
             largest = int(values.max(initial=0))
             values = values.astype(np.min_scalar_type(largest))
@@ -216,20 +218,27 @@ def _state(number: int, described: dict[str, Any], arrays: dict[str, Any]) -> An
     from qcore.statistics import Statistics
     from qcore.statistics.histogram import slots_for
     from qcore.statistics.tally import EXPONENTS
+    from qcore.statistics.top2 import SCALES
 
     kinds = {kind.__name__: kind for kind in Statistics.__subclasses__()}
     cls = kinds[described["class"]]
     settings = {**described["settings"], "granularity": _granularity(described)}
     settings["extents"] = tuple(settings["extents"])
     slots = slots_for(settings["bins"]) if "bins" in settings else 0
-    rest = {"infs": (2,), "counts": (2, slots), "exponents": (2, EXPONENTS)}
+    rest = {
+        "infs": (2,),
+        "counts": (2, slots),
+        "exponents": (2, EXPONENTS),
+        "starts": (len(SCALES),),
+        "ends": (len(SCALES),),
+    }
     parts = {}
     for field in cls.array_fields():
         values = arrays[f"{number}.{field}"].astype(_DTYPES.get(field, "int64"))
-        if field == "counts":
-            missing = slots - values.shape[2]
-            values = np.pad(values, ((0, 0), (0, 0), (0, missing)))
         expected = (prod(settings["extents"]), *rest.get(field, ()))
+        if field in _SLOTTED:
+            missing = expected[-1] - values.shape[-1]
+            values = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, missing)])
         if values.shape != expected:
             raise ValueError(f"{field} of shape {values.shape}, not {expected}")
         parts[field] = values

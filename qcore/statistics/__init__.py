@@ -4,5 +4,14 @@ from qcore.statistics.base import Statistics
 from qcore.statistics.histogram import Histogram
 from qcore.statistics.ranges import MovingRange, Range
 from qcore.statistics.stack import stack, unstack
+from qcore.statistics.top2 import Top2
 
-__all__ = ["Histogram", "MovingRange", "Range", "Statistics", "stack", "unstack"]
+__all__ = [
+    "Histogram",
+    "MovingRange",
+    "Range",
+    "Statistics",
+    "Top2",
+    "stack",
+    "unstack",
+]

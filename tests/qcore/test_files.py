@@ -18,6 +18,7 @@ from qcore import (
     PerBlock,
     PerChannel,
     Range,
+    Top2,
     calibrate,
     load,
     save,
@@ -31,6 +32,7 @@ KINDS: dict[str, Callable[[Any], Any]] = {
     "per-axes": lambda x: Histogram.of(x, bins=16, granularity=PerChannel((0, 1))),
     "range": lambda x: Range.of(x, granularity=PerBlock(1, 7)),
     "moving": lambda x: MovingRange.of(x, averaging_constant=0.3),
+    "top2": lambda x: Top2.of(x, axis=0, format="uint4"),
 }
 each_kind = pytest.mark.parametrize("of", KINDS.values(), ids=KINDS)
 
@@ -149,6 +151,13 @@ def test_counts_take_the_narrowest_dtype_and_the_slots_in_use(tmp_path: Path) ->
     assert counts.dtype == np.uint8
     assert counts.shape == (1, 2, 3201)  # 100 lies in the slot 3200 of width 2**-5
     assert (tmp_path / "s").stat().st_size < 10_000
+
+
+def test_rows_that_keep_their_order_take_the_slots_in_use(tmp_path: Path) -> None:
+    save(tmp_path / "s", {"x": Top2.of(np.float32([[0.5, 0.2], [1, 0]]))})
+    ends = load_file(tmp_path / "s")["0.ends"]
+    assert ends.dtype == np.uint8
+    assert ends.shape == (1, 126 * 32 + 1)  # the last end is the scale 2
 
 
 def test_writing_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

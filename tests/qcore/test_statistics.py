@@ -8,11 +8,11 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from qcore import Histogram, MovingRange, PerBlock, PerChannel, Range
+from qcore import Histogram, MovingRange, PerBlock, PerChannel, Range, Top2
 from qcore.statistics.base import Statistics
 from tests.qcore.batches import X, Y
 
-KINDS = [Range, Histogram]
+KINDS = [Range, Histogram, Top2]
 NAMESPACES = {
     "numpy": "numpy",
     "torch": "torch",
@@ -85,8 +85,11 @@ def alternatives(kind, array):
     states = [
         (other.of(x), "class"),
         (kind.of(x, granularity=PerChannel(0)), "granularity"),
-        (kind.of(x, granularity=PerBlock(0, 1)), "granularity"),
     ]
+    if kind is Top2:
+        states += [(kind.of(x, axis=0), "axis"), (kind.of(x, format="int4"), "qmax")]
+    else:
+        states += [(kind.of(x, granularity=PerBlock(0, 1)), "granularity")]
     if kind is Histogram:
         states += [
             (kind.of(x, bins=2047), "bins"),
@@ -173,14 +176,14 @@ def test_an_axis_that_does_not_exist_is_refused(array, kind):
         kind.of(array(X), granularity=PerChannel(2))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [Range, Histogram])
 def test_per_tensor_the_rank_may_change(array, same, kind):
     found = kind.of(array(X)).update(array(Y[0])).update(array(Y[1, :, None]))
     same(found, kind.of(array(np.concatenate([X, Y]))))
 
 
 def test_every_statistic_says_which_fields_add():
-    for kind in (Range, Histogram, MovingRange):
+    for kind in (*KINDS, MovingRange):
         assert issubclass(kind, Statistics)
         assert set(kind.counted) <= set(kind.array_fields())
 

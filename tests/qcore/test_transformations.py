@@ -6,10 +6,18 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from qcore import Histogram, MovingRange, PerChannel, QParams, QuantSpec, Range
+from qcore import (
+    Histogram,
+    MovingRange,
+    PerChannel,
+    QParams,
+    QuantSpec,
+    Range,
+    Top2,
+)
 from tests.qcore.batches import X, Y
 
-KINDS = [Range, Histogram]
+KINDS = [Range, Histogram, Top2]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -82,7 +90,7 @@ def test_jax_differentiates_beside_statistics(same):
 def test_torch_keeps_no_graph():
     torch = pytest.importorskip("torch")
     x = torch.ones(3, requires_grad=True)
-    for kind in (Histogram, Range, MovingRange):
+    for kind in (*KINDS, MovingRange):
         state = kind.of(x * 2).update(x * 3)
         assert not any(getattr(state, n).requires_grad for n in state.array_fields())
 
@@ -129,6 +137,9 @@ def trees(xp):
     one = MovingRange.of(x, granularity=PerChannel(0), averaging_constant=0.5)
     arrays = [one.min, one.max, one.nans, one.infs, one.count]
     yield one, arrays, {**kept, "averaging_constant": 0.5}
+    one = Top2.of(x, granularity=PerChannel(0), format="int4")
+    arrays = [one.min, one.max, one.nans, one.infs, one.starts, one.ends, one.lost]
+    yield one, arrays, {**kept, "axis": -1, "qmax": 7}
     spec = QuantSpec("int4", PerChannel(0))
     qparams = QParams(x, x + 1, spec)
     yield qparams, [qparams.scale, qparams.zero_point], {"spec": spec}
