@@ -36,16 +36,20 @@ def table() -> str:
     for name in qcore.methods():
         needs = find_method(name).needs
         reads = ", ".join(kind.__name__ for kind in needs)
-        served = {
-            key
-            for key in (*SPECS, *GRANULARITIES)
-            if all(
-                works(name, needs[0], spec, granularity)
-                for (s, spec), (g, granularity) in product(
-                    SPECS.items(), GRANULARITIES.items()
-                )
-                if key in (s, g)
+        working = {
+            (s, g)
+            for (s, spec), (g, granularity) in product(
+                SPECS.items(), GRANULARITIES.items()
             )
+            if works(name, needs[0], spec, granularity)
+        }
+        # What no combination serves is no fault of the others.
+        served = {key for pair in working for key in pair}
+        served -= {
+            key
+            for pair in product(SPECS, GRANULARITIES)
+            if served.issuperset(pair) and pair not in working
+            for key in pair
         }
         cells = ["yes" if key in served else "-" for key in (*SPECS, *GRANULARITIES)]
         rows.append([f"`{name}`", reads, *cells])
@@ -55,8 +59,10 @@ def table() -> str:
 def works(name: str, kind: type, spec: qcore.QuantSpec, granularity: object) -> bool:
     """Return whether the method gives usable scales for such a tensor."""
     data = np.linspace(-2, 6, 24, dtype=np.float32).reshape(4, 6)
+    options = {"axis": 0, "format": spec.format} if kind is qcore.Top2 else {}
     try:
-        qparams = qcore.calibrate(kind.of(data, granularity=granularity), spec, name)
+        seen = kind.of(data, granularity=granularity, **options)
+        qparams = qcore.calibrate(seen, spec, name)
     except (ValueError, TypeError):
         return False
     return bool(np.all(np.isfinite(qparams.scale) & (qparams.scale > 0)))

@@ -28,7 +28,7 @@ def calibrate(
 
     Parameters
     ----------
-    statistics : Histogram, Range or MovingRange
+    statistics : Histogram, Range, MovingRange or Top2
         What was collected, with C entries.
     spec : QuantSpec
         How the tensor is to be quantized. Its granularity is replaced by that of the

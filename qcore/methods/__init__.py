@@ -1,6 +1,7 @@
 """Calibration methods: from statistics to the range that codes shall span."""
 
 from qcore.methods.entropy import entropy
+from qcore.methods.isotone import isotone
 from qcore.methods.minmax import minmax, moving_average
 from qcore.methods.mse import mse
 from qcore.methods.percentile import percentile
@@ -9,6 +10,7 @@ from qcore.methods.registry import methods, register_method
 __all__ = [
     "entropy",
     "methods",
+    "isotone",
     "minmax",
     "moving_average",
     "mse",

@@ -45,7 +45,7 @@ def half(
 
 
 def test_methods_are_sorted_names_without_aliases() -> None:
-    known = "entropy", "minmax", "moving_average", "mse", "percentile"
+    known = "entropy", "isotone", "minmax", "moving_average", "mse", "percentile"
     assert methods() == tuple(sorted(methods()))
     assert set(known) <= set(methods())
     assert not {"kl", "max"} & set(methods())
@@ -85,7 +85,9 @@ def test_a_misspelt_name_is_answered_with_the_nearest(wrong: str, nearest: str) 
 
 
 def test_a_name_like_no_other_is_answered_with_all() -> None:
-    with pytest.raises(UnknownMethodError, match=r"known are entropy, kl, max, .*mse"):
+    with pytest.raises(
+        UnknownMethodError, match=r"known are .*isotone, kl, max, .*mse"
+    ):
         calibrate(Histogram.of(X), SPEC, "zzz")
 
 

@@ -14,7 +14,12 @@ from qcore.adapters.cli.units import size
 from qcore.adapters.codes import activation_spec
 from qcore.statistics import Statistics
 
-DEFAULTS = {"Histogram": "mse", "Range": "minmax", "MovingRange": "moving_average"}
+DEFAULTS = {
+    "Histogram": "mse",
+    "MovingRange": "moving_average",
+    "Range": "minmax",
+    "Top2": "isotone",
+}
 """Which method is shown if none was asked for."""
 
 HEADER = ("tensor", "kind", "min", "max", "zeros", "NaN", "inf", "method", "lo", "hi")
