@@ -9,8 +9,8 @@ from qcore.methods.registry import methods, register_method
 
 __all__ = [
     "entropy",
-    "methods",
     "isotone",
+    "methods",
     "minmax",
     "moving_average",
     "mse",
