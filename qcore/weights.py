@@ -14,22 +14,32 @@ from array_api_compat import device as device_of
 
 from qcore.affine import to_grid
 from qcore.arithmetic import to_computing_dtype
+from qcore.formats import FloatFormat
 from qcore.kernels import map_blocks
 from qcore.libraries import arithmetic, namespace
+from qcore.methods.candidates import score_candidates
 from qcore.methods.density import second_moment
 from qcore.methods.ends import best_candidate
 from qcore.qparams import qparams_from_amax
 from qcore.reduce import reduce_amax
 from qcore.spec import QParams, QuantSpec
 from qcore.statistics import Histogram
+from qcore.statistics.base import broadcast
 from qcore.typing import Array, Namespace
 
-PARTS = tuple(0.8 + 0.0025 * i for i in range(81))
-"""Candidates, as parts of the range of the weights; wider ranges win ties.
+COARSE = tuple(0.9**i for i in range(21, -1, -1))
+"""First candidates, as parts of the largest weight."""
+
+PARTS = tuple(0.85 + 0.003125 * i for i in range(65))
+"""Then, as parts of the best of these; wider ranges win ties.
 
 Their distance is less than that of two 8-bit codes, so that between neighbours no
-weight moves by more than one code.
+weight moves by more than one code. Few weights may fit a scale slightly larger than
+they need by chance.
 """
+
+_OCTAVE = 2.0
+"""How far float formats may reach: the spacing of their codes repeats there."""
 
 _LARGEST_RATIO = 100.0
 """Inputs that hardly vary count no more than this."""
@@ -41,6 +51,7 @@ def qparams_from_weights(
     /,
     *,
     mean_ratio: float = 0.0,
+    weight: Array | None = None,
     xp: Namespace | None = None,
 ) -> QParams:
     """
@@ -56,6 +67,10 @@ def qparams_from_weights(
     mean_ratio : float, optional
         Squared mean of the layer's inputs over their variance, as `mean_ratio` has it
         from statistics; 0 gives the least mean squared error of the weights.
+    weight : array, optional
+        How much the squared error of each weight counts, floating-point, not negative,
+        broadcasting to `weights`: such as the mean square of the input that it is
+        multiplied with, the importance matrix of llama.cpp and llm-compressor.
 
     Returns
     -------
@@ -67,7 +82,7 @@ def qparams_from_weights(
     TypeError
         If the weights are not floating-point.
     ValueError
-        If the spec is asymmetric or the ratio negative.
+        If the spec is asymmetric, the ratio negative, or `weight` does not broadcast.
     """
     if not mean_ratio >= 0:
         raise ValueError(f"`mean_ratio` must not be negative; got {mean_ratio}.")
@@ -75,26 +90,55 @@ def qparams_from_weights(
     with arithmetic(xp):
         data = to_computing_dtype(weights, xp=xp)
         rows, keep = spec.granularity.to_rows(data, xp=xp)
+        shares = None
+        if weight is not None:
+            weight = to_computing_dtype(weight, xp=xp)
+            whole = broadcast(weight, weights, "weight", xp=xp)
+            shares, _ = spec.granularity.to_rows(whole, xp=xp)
         amax = reduce_amax(rows, axis=1, xp=xp)
-        zero_point = xp.zeros_like(amax, dtype=xp.int32)
+        level = qparams_from_amax(amax, spec, xp=xp).global_scale
 
-        def error(part: Array) -> Array:
-            scale = qparams_from_amax(amax * part, spec, xp=xp).scale
-            scale = xp.astype(scale, rows.dtype)
-            change = to_grid(rows, scale, zero_point, spec.format, xp=xp) - rows
-            change = xp.astype(change, xp.float64)
-            if keep is not None:
-                change = xp.where(keep, change, xp.zeros_like(change))
-            shift = xp.sum(change, axis=1)
-            return xp.sum(change * change, axis=1) + mean_ratio * (shift * shift)
+        def best(number: Array) -> Array:
+            """Return the best `amax` of some rows, ``[1, B]``."""
+            values, sizes, held, importance = (
+                None if x is None else xp.take(x, number, axis=0)
+                for x in (rows, amax, keep, shares)
+            )
 
-        parts = xp.asarray(PARTS, dtype=rows.dtype, device=device_of(weights))
-        errors = xp.permute_dims(map_blocks(parts, error, xp=xp), (1, 0))
-        best = best_candidate(errors, errors >= 0, xp=xp)
-        best = xp.where(best < 0, xp.full_like(best, len(PARTS) - 1), best)
-        amax = amax[:, 0] * xp.take(parts, best)
+            def error(amax: Array) -> Array:
+                """Return the change of the output of each row, float64 ``[B]``."""
+                scale = qparams_from_amax(amax, spec, global_scale=level, xp=xp).scale
+                scale = xp.astype(scale, values.dtype)
+                zero_point = xp.zeros_like(scale, dtype=xp.int32)
+                rounded = to_grid(values, scale, zero_point, spec.format, xp=xp)
+                change = xp.astype(rounded - values, xp.float64)
+                if held is not None:
+                    change = xp.where(held, change, xp.zeros_like(change))
+                shift = xp.sum(change, axis=1)
+                squares = change * change
+                if importance is not None:
+                    squares = squares * importance
+                return xp.sum(squares, axis=1) + mean_ratio * (shift * shift)
+
+            def least(parts: tuple[float, ...], largest: Array) -> Array:
+                """Return the best of the parts of an `amax`, ``[B, 1]``."""
+                table = xp.asarray(parts, dtype=largest.dtype, device=device_of(rows))
+                errors = map_blocks(table, lambda part: error(largest * part), xp=xp)
+                errors = xp.permute_dims(errors, (1, 0))
+                found = best_candidate(errors, errors >= 0, xp=xp)
+                found = xp.where(found < 0, xp.full_like(found, len(parts) - 1), found)
+                return largest * xp.take(table, found)[:, None]
+
+            widest = sizes * (_OCTAVE if isinstance(spec.format, FloatFormat) else 1)
+            return least(PARTS, least(COARSE, widest))[None, :, 0]
+
+        count, columns = rows.shape
+        found = score_candidates(
+            best, count, max(columns, 1), xp=xp, device=device_of(weights)
+        )
         shape = spec.granularity.scale_shape(weights.shape)
-        return qparams_from_amax(xp.reshape(amax, shape), spec, xp=xp)
+        found = xp.reshape(found, shape)
+        return qparams_from_amax(found, spec, global_scale=level, xp=xp)
 
 
 def mean_ratio(statistics: Histogram, /, *, xp: Namespace | None = None) -> Array:

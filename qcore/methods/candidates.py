@@ -26,7 +26,7 @@ def score_candidates(
     score : callable
         From the numbers of some candidates, int64 ``[B]``, to their scores ``[C, B]``.
     candidates : int
-        How many there are.
+        How many there are, at least one.
     terms : int
         How many terms one of them costs, for all rows together.
 

@@ -7,14 +7,12 @@ from typing import Any
 from array_api_compat import device as device_of
 
 from qcore.granularity import PerChannel
-from qcore.kernels import Kernel, map_blocks
+from qcore.kernels import Kernel
+from qcore.methods.candidates import BLOCK, score_candidates
 from qcore.methods.registry import Method
 from qcore.spec import QuantSpec
 from qcore.statistics import Statistics
 from qcore.typing import Array, Namespace
-
-NUMBERS = 1 << 15
-"""Numbers of a state worked on at once: what is made of them stays in the cache."""
 
 
 @Kernel
@@ -47,24 +45,20 @@ def solve(
     options : tuple of pairs
         Names and values of its options.
     """
-    entries = statistics.channels
-    block = max(NUMBERS // _numbers(statistics), 1)
 
     def ends(part: Statistics) -> Array:
         return xp.stack(list(method(part, spec, xp=xp, **dict(options))))
 
-    if entries <= block:
+    entries, numbers = statistics.channels, _numbers(statistics)
+    if entries * numbers <= BLOCK or entries == 1:
         return ends(statistics)
-    count = -(-entries // block)
-    index = xp.arange(count * block, dtype=xp.int64, device=device_of(low))
-    index = xp.minimum(index, xp.full_like(index, entries - 1))
-    found = map_blocks(
-        xp.reshape(index, (count, block)),
+    return score_candidates(
         lambda number: ends(_entries(statistics, number, xp=xp)),
+        entries,
+        numbers,
         xp=xp,
+        device=device_of(low),
     )
-    joined = xp.reshape(xp.permute_dims(found, (1, 0, 2)), (2, count * block))
-    return joined[:, :entries]
 
 
 def _numbers(statistics: Statistics) -> int:

@@ -8,10 +8,12 @@ from qcore import (
     PerBlock,
     PerChannel,
     QuantSpec,
+    fake_quantize,
     mean_ratio,
+    qparams_from_amax,
     qparams_from_weights,
 )
-from qcore.weights import PARTS
+from qcore.weights import COARSE, PARTS
 
 SPEC = QuantSpec("int4", PerChannel(0))
 
@@ -22,10 +24,18 @@ def rows():
     return x
 
 
-def change_of_output(row, scale, ratio):
+def change_of_output(row, scale, ratio, share=1.0):
     """Return what one scale costs, for inputs of variance 1."""
     d = np.clip(np.rint(row / scale), -8, 7) * np.float64(scale) - row
-    return (d * d).sum() + ratio * d.sum() ** 2
+    return (share * d * d).sum() + ratio * d.sum() ** 2
+
+
+def least_change(row, *how):
+    """Return the cost of the best part of the best coarse scale."""
+    tried = np.abs(row).max() * np.float32(COARSE) / np.float32(7)
+    centre = min(tried[::-1], key=lambda s: change_of_output(row, s, *how))
+    candidates = centre * np.float32(PARTS)
+    return min(change_of_output(row, s, *how) for s in candidates)
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.5, 30.0])
@@ -35,11 +45,53 @@ def test_no_candidate_changes_the_output_less(run, array, to_numpy, ratio):
     )
     scales = to_numpy(found.scale)
     for row, scale in zip(rows()[:4], scales[:4, 0], strict=True):
-        candidates = np.abs(row).max() * np.float32(PARTS) / np.float32(7)
-        least = min(change_of_output(row, s, ratio) for s in candidates)
+        least = least_change(row, ratio)
         assert change_of_output(row, scale, ratio) <= least * (1 + 1e-6)
     assert scales.shape == (5, 1)
     assert scales[4, 0] == 1
+
+
+def test_some_weights_count_more(run, array, to_numpy):
+    x, share = rows()[:4], np.geomspace(1e-3, 1e3, 40).astype(np.float32)
+    found = run(
+        lambda w, s: qparams_from_weights(w, SPEC, weight=s), array(x), array(share)
+    )
+    for row, scale in zip(x, to_numpy(found.scale)[:, 0], strict=True):
+        least = least_change(row, 0, share)
+        assert change_of_output(row, scale, 0, share) <= least * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("draw", ["normal", "laplace", "uniform"])
+@pytest.mark.parametrize("name", ["int2", "int3", "int4", "int8", "float4_e2m1fn"])
+def test_the_error_of_many_weights_is_nearly_the_least(name, draw):
+    rng = np.random.default_rng(5)
+    w = getattr(rng, draw)(size=(1, 4096)).astype(np.float32)
+    spec = QuantSpec(name, PerChannel(0))
+    top = np.abs(w).max()
+
+    def error(amax):
+        fake = fake_quantize(w, qparams_from_amax(np.full((1, 1), amax), spec))
+        return np.sum((fake - w.astype(np.float64)) ** 2)
+
+    least = min(error(top * part) for part in np.linspace(0.1, 2.1, 2001))
+    scale = qparams_from_weights(w, spec).scale
+    # Among 2001 scales some fit 4096 weights better by chance.
+    assert error(scale[0, 0] * spec.format.max) <= 1.005 * least
+
+
+def test_a_padding_block_takes_the_weights_of_its_own_elements():
+    x, spec = rows()[:, :7], QuantSpec("int4", PerBlock(1, 4))
+    share = np.arange(7, dtype=np.float32)
+    found = qparams_from_weights(x, spec, weight=share).scale
+    for first, column in ((0, 0), (4, 1)):
+        part = slice(first, first + 4)
+        alone = qparams_from_weights(x[:, part], SPEC, weight=share[part])
+        np.testing.assert_array_equal(found[:, column], alone.scale[:, 0])
+
+
+def test_a_weight_must_broadcast():
+    with pytest.raises(ValueError, match="`weight` must broadcast"):
+        qparams_from_weights(rows(), SPEC, weight=np.ones(3, np.float32))
 
 
 def test_a_mean_of_inputs_brings_the_mean_of_weights_back():
