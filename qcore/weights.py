@@ -100,10 +100,13 @@ def qparams_from_weights(
 
         def best(number: Array) -> Array:
             """Return the best `amax` of some rows, ``[1, B]``."""
-            values, sizes, held, importance = (
-                None if x is None else xp.take(x, number, axis=0)
-                for x in (rows, amax, keep, shares)
-            )
+
+            def of(x: Array) -> Array:
+                return xp.take(x, number, axis=0)
+
+            values, sizes = of(rows), of(amax)
+            held = None if keep is None else of(keep)
+            importance = None if shares is None else of(shares)
 
             def error(amax: Array) -> Array:
                 """Return the change of the output of each row, float64 ``[B]``."""

@@ -50,17 +50,19 @@ def grid_error(
     """
     edges = xp.arange(counts.shape[-1] + 1, dtype=xp.float64, device=device_of(counts))
     h = xp.astype(counts, xp.float64)
-    inside, clipped = [], []
+    inside: list[Array] = []
+    clipped: list[Array] = []
     for side in range(2):
         if isinstance(fmt, FloatFormat):
-            above = xp.full_like(step, fmt.max)
-            integral = _float_integral
+            last = xp.full_like(step, fmt.max)
         else:
-            above = (fmt.qmax - fmt.qmin) - below if side else below
-            integral = _integer_integral
-        top = above * step
-        held = xp.minimum(edges, top[:, None])
-        units = integral(held / step[:, None], fmt, power, xp=xp)
+            last = (fmt.qmax - fmt.qmin) - below if side else below
+        held = xp.minimum(edges, (last * step)[:, None])
+        place = held / step[:, None]
+        if isinstance(fmt, FloatFormat):
+            units = _float_integral(place, fmt, power, xp=xp)
+        else:
+            units = _integer_integral(place, power, xp=xp)
         whole = units * (step ** (power + 1))[:, None]
         beyond = (edges - held) ** (power + 1) * (1 / (power + 1))
         for sums, table in ((inside, whole), (clipped, beyond)):
@@ -68,16 +70,17 @@ def grid_error(
     return GridError(inside[0] + inside[1], clipped[0] + clipped[1])
 
 
-def _integer_integral(u: Array, _: Format, power: float, *, xp: Namespace) -> Array:
+def _integer_integral(u: Array, power: float, *, xp: Namespace) -> Array:
     """Return G for codes at 0, 1, 2 …, at places u up to the last code."""
     nearest = xp.floor(u + 0.5)
     cell = 2 * 0.5 ** (power + 1) / (power + 1)
     return nearest * cell + _part(u - nearest, power, xp=xp)
 
 
-def _float_integral(u: Array, fmt: Format, power: float, *, xp: Namespace) -> Array:
+def _float_integral(
+    u: Array, fmt: FloatFormat, power: float, *, xp: Namespace
+) -> Array:
     """Return G for the magnitudes of a float format, at places up to the largest."""
-    assert isinstance(fmt, FloatFormat)
     levels = list(fmt.magnitudes)
     sums = [0.0]
     for low, high in pairwise(levels):
