@@ -83,8 +83,8 @@ def _compile(kernel: Kernel, *static: int) -> None:
 _compile(tally, 3)
 _compile(regrid)
 _compile(order_intervals, 2)
-_compile(to_codes, 3)
-_compile(to_grid, 3)
+_compile(to_codes, 3, 4)
+_compile(to_grid, 3, 4)
 
 
 _solve = jax.jit(partial(solve.reference, xp=jnp), static_argnums=(2, 3, 4))

@@ -1,15 +1,16 @@
 """Quantize and dequantize: what codes a tensor has, and what they mean.
 
-``codes = clip(round_half_even(x / scale) + zero_point, qmin, qmax)`` and
+``codes = clip(round(x / scale) + zero_point, qmin, qmax)`` and
 ``x ≈ (codes - zero_point) * scale``, as ONNX's QuantizeLinear and DequantizeLinear have
 it. The division is a true one: multiplying by ``1 / scale`` moves ties.
 """
 
-from qcore.arithmetic import check_codes, divide, to_computing_dtype
+from qcore.arithmetic import TINY, check_codes, divide, to_computing_dtype
 from qcore.formats import FloatFormat, Format, IntFormat
 from qcore.kernels import Kernel
 from qcore.libraries import arithmetic, is_concrete, library_name, namespace
 from qcore.minifloat import decode, encode, round_to_format
+from qcore.rounding import round_to_integer
 from qcore.spec import QParams
 from qcore.typing import Array, Namespace
 
@@ -44,7 +45,8 @@ def quantize(x: Array, qparams: QParams, /, *, xp: Namespace | None = None) -> A
     xp = namespace(x, xp)
     with arithmetic(xp):
         data, scale, zero_point = _aligned(x, qparams, xp=xp)
-        return to_codes(data, scale, zero_point, qparams.spec.format, xp=xp)
+        spec = qparams.spec
+        return to_codes(data, scale, zero_point, spec.format, spec.rounding, xp=xp)
 
 
 def dequantize(
@@ -111,39 +113,69 @@ def fake_quantize(
     xp = namespace(x, xp)
     with arithmetic(xp):
         data, scale, zero_point = _aligned(x, qparams, xp=xp)
-        return xp.astype(
-            to_grid(data, scale, zero_point, qparams.spec.format, xp=xp), x.dtype
-        )
+        spec = qparams.spec
+        found = to_grid(data, scale, zero_point, spec.format, spec.rounding, xp=xp)
+        return xp.astype(found, x.dtype)
 
 
 @Kernel
 def to_codes(
-    x: Array, scale: Array, zero_point: Array, fmt: Format, /, *, xp: Namespace
+    x: Array,
+    scale: Array,
+    zero_point: Array,
+    fmt: Format,
+    rounding: str = "half_even",
+    /,
+    *,
+    xp: Namespace,
 ) -> Array:
     """Return the codes of float32 or float64 data; the scales broadcast against it."""
+    quotient = _quotient(x, scale, rounding, xp=xp)
     if isinstance(fmt, FloatFormat):
-        return encode(divide(x, scale, xp=xp), fmt, xp=xp)
-    codes = _rounded(x, scale, zero_point, fmt, xp=xp)
+        return encode(quotient, fmt, rounding, xp=xp)
+    codes = _rounded(quotient, zero_point, fmt, rounding, xp=xp)
     codes = xp.where(xp.isnan(codes), xp.full_like(codes, fmt.qmin), codes)
     return xp.astype(xp.astype(codes, xp.int32), getattr(xp, fmt.storage))
 
 
 @Kernel
 def to_grid(
-    x: Array, scale: Array, zero_point: Array, fmt: Format, /, *, xp: Namespace
+    x: Array,
+    scale: Array,
+    zero_point: Array,
+    fmt: Format,
+    rounding: str = "half_even",
+    /,
+    *,
+    xp: Namespace,
 ) -> Array:
     """Return float32 or float64 data rounded to what its codes stand for."""
+    quotient = _quotient(x, scale, rounding, xp=xp)
     if isinstance(fmt, FloatFormat):
-        return round_to_format(divide(x, scale, xp=xp), fmt, xp=xp) * scale
-    codes = _rounded(x, scale, zero_point, fmt, xp=xp)
+        return round_to_format(quotient, fmt, rounding, xp=xp) * scale
+    codes = _rounded(quotient, zero_point, fmt, rounding, xp=xp)
     return (codes - xp.astype(zero_point, x.dtype)) * scale
 
 
+def _quotient(x: Array, scale: Array, rounding: str, *, xp: Namespace) -> Array:
+    """Return the data in steps.
+
+    Rounding up or down tells the smallest number from zero. Some libraries do not where
+    it is subnormal, so none shall: below twice the smallest normal number it is zero.
+    """
+    quotient = divide(x, scale, xp=xp)
+    if rounding in ("up", "down"):
+        is_small = xp.abs(quotient) < 2 * TINY
+        quotient = xp.where(is_small, quotient * 0, quotient)  # of its sign
+    return quotient
+
+
 def _rounded(
-    x: Array, scale: Array, zero_point: Array, fmt: IntFormat, *, xp: Namespace
+    quotient: Array, zero_point: Array, fmt: IntFormat, rounding: str, *, xp: Namespace
 ) -> Array:
     """Return integer codes as floats, NaN kept."""
-    codes = xp.round(divide(x, scale, xp=xp)) + xp.astype(zero_point, x.dtype)
+    codes = round_to_integer(quotient, rounding, xp=xp)
+    codes = codes + xp.astype(zero_point, quotient.dtype)
     return xp.clip(codes, fmt.qmin, fmt.qmax)
 
 

@@ -9,11 +9,12 @@ library, whatever its compiler rearranges.
 from array_api_compat import device as device_of
 
 from qcore.formats import FloatFormat
+from qcore.rounding import MIRRORED, round_to_integer
 from qcore.typing import Array, Namespace
 
 
 def _significand(
-    x: Array, fmt: FloatFormat, /, *, xp: Namespace
+    x: Array, fmt: FloatFormat, rounding: str, /, *, xp: Namespace
 ) -> tuple[Array, Array, Array]:
     """Return binade, rounded multiple of its spacing, and the spacing, of ``|x|``.
 
@@ -34,26 +35,34 @@ def _significand(
     def lookup(values: list[float]) -> Array:
         return xp.reshape(xp.take(table(values), binade), x.shape)
 
-    multiple = xp.round(magnitude * lookup([1 / s for s in spacing]))
+    exact = magnitude * lookup([1 / s for s in spacing])
+    multiple = round_to_integer(exact, rounding, xp=xp)
+    if rounding in MIRRORED:
+        negative = round_to_integer(exact, MIRRORED[rounding], xp=xp)
+        multiple = xp.where(x < 0, negative, multiple)
     return xp.reshape(binade, x.shape), multiple, lookup(spacing)
 
 
-def round_to_format(x: Array, fmt: FloatFormat, /, *, xp: Namespace) -> Array:
-    """Return the nearest numbers of `fmt`, ties to even, saturated; NaN stays NaN."""
-    _, multiple, spacing = _significand(x, fmt, xp=xp)
+def round_to_format(
+    x: Array, fmt: FloatFormat, rounding: str = "half_even", /, *, xp: Namespace
+) -> Array:
+    """Return the numbers of `fmt` that `x` is rounded to, saturated; NaN stays NaN."""
+    _, multiple, spacing = _significand(x, fmt, rounding, xp=xp)
     nearest = multiple * spacing
     return xp.where(x < 0, -nearest, nearest)
 
 
-def encode(x: Array, fmt: FloatFormat, /, *, xp: Namespace) -> Array:
-    """Return the uint8 codes of the nearest numbers of `fmt`, the sign of zero kept.
+def encode(
+    x: Array, fmt: FloatFormat, rounding: str = "half_even", /, *, xp: Namespace
+) -> Array:
+    """Return the uint8 codes of what `x` is rounded to, the sign of zero kept.
 
     NaN has the format's NaN, of the sign of `x`; in a format without one, the code of
     the lowest number.
     """
     is_nan = xp.isnan(x)
     binade, multiple, _ = _significand(
-        xp.where(is_nan, xp.zeros_like(x), x), fmt, xp=xp
+        xp.where(is_nan, xp.zeros_like(x), x), fmt, rounding, xp=xp
     )
     # A full significand carries into the exponent field by itself.
     code = xp.astype(binade, xp.int32) * 2**fmt.mantissa + xp.astype(multiple, xp.int32)

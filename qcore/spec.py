@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from qcore.formats import FloatFormat, Format, IntFormat, parse_format
 from qcore.granularity import Granularity, PerTensor
+from qcore.rounding import ROUNDINGS
 from qcore.typing import Array
 
 SCALE_DTYPES = ("float32", "float16", "bfloat16")
@@ -34,7 +35,11 @@ class QuantSpec:
     symmetric : bool, optional
         Zero point 0. An asymmetric range has its own zero point; integers only.
     rounding : str, optional
-        ``"half_even"``.
+        How ``x / scale`` becomes a whole code, or a number of a float format. To the
+        nearest: ``"half_even"``, ``"half_up"`` (ties to the larger one),
+        ``"half_down"``, ``"half_toward_zero"``, ``"half_away"``. To one side:
+        ``"up"``, ``"down"``, ``"toward_zero"``; methods and `expected_error` reckon
+        with the nearest even so. Zero points are rounded half to even.
     scale_dtype : str, optional
         ``"float32"``, ``"float16"`` or ``"bfloat16"``; scales are rounded **up** to it
         before codes are computed.
@@ -80,7 +85,7 @@ class QuantSpec:
 
 _ALLOWED: dict[str, tuple[str | bool | None, ...]] = {
     "symmetric": (True, False),
-    "rounding": ("half_even",),
+    "rounding": ROUNDINGS,
     "scale_dtype": SCALE_DTYPES,
     "scale_rounding": (None,),
     "scale_format": (None,),

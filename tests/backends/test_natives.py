@@ -83,10 +83,12 @@ def divisions(array):
 def quantizations(array):
     x, scale = data(), np.float32([[0.02], [0.5], [0.0371]])
     cases = [("int8", [0, 3, -9]), ("uint16", [0, 300, 9]), ("float8_e4m3fn", [0] * 3)]
-    return [
+    nearest = [
         (array(x), array(scale), array(np.int32(z)[:, None]), parse_format(name))
         for name, z in cases
     ]
+    modes = ["half_away", "up", "half_down"]
+    return nearest + [(*of, m) for of, m in zip(nearest, modes, strict=True)]
 
 
 def tallies(array):

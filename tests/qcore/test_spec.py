@@ -39,7 +39,7 @@ def test_specs_and_qparams_are_frozen():
         ({"format": "float8_e4m3fn", "symmetric": False}, "float8_e4m3fn must be symm"),
         ({"format": "float8_e8m0fnu"}, "float8_e8m0fnu is a format of scales"),
         ({"format": "int88"}, "did you mean 'int8'"),
-        ({"rounding": "up"}, "`rounding` must be one of .*; got 'up'"),
+        ({"rounding": "even"}, "`rounding` must be one of .*; got 'even'"),
         ({"scale_dtype": "float64"}, "`scale_dtype` must be one of .*; got 'float64'"),
         ({"scale_rounding": "up"}, "`scale_rounding` must be one of"),
         ({"scale_format": "float8_e8m0fnu"}, "`scale_format` must be one of"),
