@@ -36,7 +36,9 @@ for state in (Histogram, Range, MovingRange, Top2):
         meta_fields=list(state.static_fields()),
     )
 jax.tree_util.register_dataclass(
-    QParams, data_fields=["scale", "zero_point"], meta_fields=["spec"]
+    QParams,
+    data_fields=["scale", "zero_point", "global_scale"],
+    meta_fields=["spec"],
 )
 
 

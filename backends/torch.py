@@ -45,7 +45,7 @@ def _register(cls: type, arrays: tuple[str, ...], constants: tuple[str, ...]) ->
 
 for state in (Histogram, Range, MovingRange, Top2):
     _register(state, state.array_fields(), state.static_fields())
-_register(QParams, ("scale", "zero_point"), ("spec",))
+_register(QParams, ("scale", "zero_point", "global_scale"), ("spec",))
 
 
 @count.accelerate(NAME)

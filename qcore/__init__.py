@@ -19,6 +19,7 @@ from qcore.methods import methods, register_method
 from qcore.pack import pack, unpack
 from qcore.qparams import qparams_from_amax, qparams_from_data, qparams_from_range
 from qcore.reduce import reduce_amax, reduce_range
+from qcore.scale_formats import decode_scales, encode_scales
 from qcore.spec import QParams, QuantSpec
 from qcore.statistics import Histogram, MovingRange, Range, Top2, stack, unstack
 from qcore.tensor_quant import fake_tensor_quant, tensor_quant
@@ -45,7 +46,9 @@ __all__ = [
     "UnknownMethodError",
     "calibrate",
     "compute_range",
+    "decode_scales",
     "dequantize",
+    "encode_scales",
     "expected_error",
     "fake_quantize",
     "fake_tensor_quant",

@@ -1,7 +1,8 @@
 """Scales and zero points from a range.
 
 Scales are normal float32 numbers, so that no library flushes them to zero, and zero is
-always exactly representable.
+always exactly representable. Scales that are themselves quantized are rounded before
+codes are computed with them.
 """
 
 from collections.abc import Iterable
@@ -12,15 +13,24 @@ from qcore.arithmetic import TINY, divide, to_computing_dtype
 from qcore.formats import IntFormat
 from qcore.libraries import arithmetic, namespace
 from qcore.reduce import row_range
-from qcore.spec import QParams, QuantSpec
+from qcore.scale_formats import power_of_two_scales, two_level_scales
+from qcore.spec import E4M3, E8M0, QParams, QuantSpec
 from qcore.typing import Array, Namespace
+
+_LARGEST = (2 - 2.0**-23) * 2.0**127
+"""Of float32."""
 
 _SCALE_FLOATS = {"float16": (-14, 10, 15), "bfloat16": (-126, 7, 127)}
 """Smallest normal exponent, mantissa bits and largest exponent."""
 
 
 def qparams_from_amax(
-    amax: Array, spec: QuantSpec, /, *, xp: Namespace | None = None
+    amax: Array,
+    spec: QuantSpec,
+    /,
+    *,
+    global_scale: Array | None = None,
+    xp: Namespace | None = None,
 ) -> QParams:
     """
     Return the scales under which codes reach just to `amax`, zero points 0.
@@ -32,33 +42,53 @@ def qparams_from_amax(
         gives a scale of NaN; less than 2**-126, the smallest normal float32, gives 1.
     spec : QuantSpec
         Symmetric.
+    global_scale : array, optional
+        Floating-point, 0-d or broadcasting against `amax`, positive: what scales of
+        float8_e4m3fn are multiples of. By default ``max(amax) / (qmax * 448)``.
 
     Returns
     -------
     QParams
-        ``scale = max(amax / qmax, 2**-126)``.
+        ``scale = max(amax / qmax, 2**-126)``, rounded to the spec's scale format if it
+        has one; infinity then counts as the largest float32. Where there is a global
+        scale, that is the scale of an amax of less than 2**-126.
 
     Raises
     ------
     TypeError
         If `amax` is not floating-point.
     ValueError
-        If the spec is asymmetric.
+        If the spec is asymmetric, or a global scale is given for other scales.
     """
     if not spec.symmetric:
         raise ValueError(
             "`spec` must be symmetric to have scales from amax alone; "
             "use `qparams_from_range`."
         )
+    _check_global_scale(spec, global_scale)
     xp = namespace(amax, xp)
     with arithmetic(xp):
         amax = _as_float32(amax, xp=xp)
-        scale = _finished(_quotient(amax, spec.format.max, xp=xp), amax, spec, xp=xp)
-        return QParams(scale, xp.zeros_like(amax, dtype=xp.int32), spec)
+        zero_point = xp.zeros_like(amax, dtype=xp.int32)
+        if spec.scale_format == E4M3:
+            amax = xp.minimum(amax, xp.full_like(amax, _LARGEST))
+            scale, level = two_level_scales(amax, spec, global_scale, xp=xp)
+            return QParams(scale, zero_point, spec, level)
+        if spec.scale_format == E8M0:
+            scale = power_of_two_scales(amax, spec.format.max, spec, xp=xp)
+        else:
+            scale = _quotient(amax, spec.format.max, xp=xp)
+        return QParams(_finished(scale, amax, spec, xp=xp), zero_point, spec)
 
 
 def qparams_from_range(
-    lo: Array, hi: Array, spec: QuantSpec, /, *, xp: Namespace | None = None
+    lo: Array,
+    hi: Array,
+    spec: QuantSpec,
+    /,
+    *,
+    global_scale: Array | None = None,
+    xp: Namespace | None = None,
 ) -> QParams:
     """
     Return the scales and zero points of the ranges ``[lo, hi]``.
@@ -73,6 +103,8 @@ def qparams_from_range(
         ``max(hi, 0)``). Asymmetric: ``scale = hi / n - lo / n`` with
         ``n = qmax - qmin`` and zero point
         ``clip(round(qmin - lo / scale), qmin, qmax)``.
+    global_scale : array, optional
+        As in `qparams_from_amax`.
 
     Returns
     -------
@@ -84,8 +116,10 @@ def qparams_from_range(
     TypeError
         If the ends are not floating-point.
     ValueError
-        If ``lo`` and ``hi`` differ in shape.
+        If ``lo`` and ``hi`` differ in shape, or a global scale is given for scales that
+        are not of float8_e4m3fn.
     """
+    _check_global_scale(spec, global_scale)
     xp = namespace(lo, xp)
     if lo.shape != hi.shape:
         raise ValueError(
@@ -99,10 +133,14 @@ def qparams_from_range(
         fmt = spec.format
         if spec.symmetric:
             amax = xp.maximum(-lo, hi) if fmt.signed else xp.where(xp.isnan(lo), lo, hi)
-            return qparams_from_amax(amax, spec, xp=xp)
+            return qparams_from_amax(amax, spec, global_scale=global_scale, xp=xp)
         assert isinstance(fmt, IntFormat)  # QuantSpec refuses asymmetric floats
         steps = fmt.qmax - fmt.qmin
-        scale = _quotient(hi, steps, xp=xp) - _quotient(lo, steps, xp=xp)
+        if spec.scale_format == E8M0:
+            extent = xp.astype(hi, xp.float64) - xp.astype(lo, xp.float64)
+            scale = power_of_two_scales(extent, steps, spec, xp=xp)
+        else:
+            scale = _quotient(hi, steps, xp=xp) - _quotient(lo, steps, xp=xp)
         scale = _finished(scale, xp.maximum(-lo, hi), spec, xp=xp)
         wide = xp.astype(scale, xp.float32)
         zero_point = xp.clip(
@@ -113,7 +151,12 @@ def qparams_from_range(
 
 
 def qparams_from_data(
-    x: Array, spec: QuantSpec, /, *, xp: Namespace | None = None
+    x: Array,
+    spec: QuantSpec,
+    /,
+    *,
+    global_scale: Array | None = None,
+    xp: Namespace | None = None,
 ) -> QParams:
     """
     Return the scales and zero points that just hold the data (dynamic quantization).
@@ -124,21 +167,34 @@ def qparams_from_data(
         Data of any shape, floating-point.
     spec : QuantSpec
         Its granularity says which elements share a scale.
+    global_scale : array, optional
+        As in `qparams_from_amax`.
 
     Returns
     -------
     QParams
-        Of the rank of `x`. A row that holds NaN has a scale of NaN.
+        Of the rank of `x`. A row that holds NaN has a scale of NaN; so has every row
+        where a global scale is found from it.
 
     Raises
     ------
     TypeError
         If `x` is not floating-point or not an array.
+    ValueError
+        If a global scale is given for scales that are not of float8_e4m3fn.
     """
     xp = namespace(x, xp)
     with arithmetic(xp):
         lo, hi = row_range(to_computing_dtype(x, xp=xp), spec.granularity, xp=xp)
-        return qparams_from_range(lo, hi, spec, xp=xp)
+        return qparams_from_range(lo, hi, spec, global_scale=global_scale, xp=xp)
+
+
+def _check_global_scale(spec: QuantSpec, global_scale: Array | None) -> None:
+    if global_scale is not None and spec.scale_format != E4M3:
+        raise ValueError(
+            f"`global_scale` must be None unless scales are of {E4M3}; the spec has "
+            f"the scale format {spec.scale_format!r}."
+        )
 
 
 def _as_float32(x: Array, *, xp: Namespace) -> Array:

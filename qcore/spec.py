@@ -8,6 +8,9 @@ from qcore.rounding import ROUNDINGS
 from qcore.typing import Array
 
 SCALE_DTYPES = ("float32", "float16", "bfloat16")
+E8M0, E4M3 = "float8_e8m0fnu", "float8_e4m3fn"
+SCALE_ROUNDINGS = {E8M0: ("up", "floor", "nearest"), E4M3: ("half_even", "up")}
+"""Of scales in each format; the first is the default."""
 
 
 class FormatField:
@@ -43,8 +46,16 @@ class QuantSpec:
     scale_dtype : str, optional
         ``"float32"``, ``"float16"`` or ``"bfloat16"``; scales are rounded **up** to it
         before codes are computed.
-    scale_rounding, scale_format : None
-        Reserved for block formats whose scales are themselves quantized.
+    scale_rounding : str, optional
+        How scales become numbers of `scale_format`. ``"float8_e8m0fnu"``: ``"up"``, the
+        default, to the least power of two with which nothing saturates; ``"floor"``,
+        the rule of OCP MX v1.0, ``2**floor(log2(amax))`` over the largest power of two
+        that is a code; ``"nearest"``, by their logarithm, halves up.
+        ``"float8_e4m3fn"``: ``"half_even"``, the default, or ``"up"``.
+    scale_format : str, optional
+        ``"float8_e8m0fnu"``: scales are powers of two (MX, and POWER_OF_2 of PPQ).
+        ``"float8_e4m3fn"``: each is such a number times one global scale (NVFP4);
+        symmetric only.
 
     Raises
     ------
@@ -81,14 +92,32 @@ class QuantSpec:
                 raise ValueError(
                     f"`{name}` must be one of {allowed}; got {getattr(self, name)!r}."
                 )
+        self._check_scales()
+
+    def _check_scales(self) -> None:
+        """Refuse what scales of the chosen format cannot be."""
+        allowed = SCALE_ROUNDINGS.get(self.scale_format or "", ())
+        if self.scale_rounding not in (None, *allowed):
+            raise ValueError(
+                f"`scale_rounding` must be one of {(None, *allowed)} for the scale "
+                f"format {self.scale_format!r}; got {self.scale_rounding!r}."
+            )
+        if self.scale_format is not None and self.scale_dtype != "float32":
+            raise ValueError(
+                f"`scale_dtype` must be 'float32' for scales of {self.scale_format}; "
+                f"got {self.scale_dtype!r}."
+            )
+        if self.scale_format == E4M3 and not self.symmetric:
+            raise ValueError(
+                f"`symmetric` must be true for scales of {E4M3}; got {self.symmetric}."
+            )
 
 
 _ALLOWED: dict[str, tuple[str | bool | None, ...]] = {
     "symmetric": (True, False),
     "rounding": ROUNDINGS,
     "scale_dtype": SCALE_DTYPES,
-    "scale_rounding": (None,),
-    "scale_format": (None,),
+    "scale_format": (None, *SCALE_ROUNDINGS),
 }
 
 
@@ -101,13 +130,18 @@ class QParams:
     scale : array
         Positive, of the spec's scale dtype (float32 where the library lacks it). Of the
         rank of the data, with the kept extents of the granularity; 0-d where one scale
-        serves tensors of any rank.
+        serves tensors of any rank. If the spec has a scale format, what the stored
+        scales stand for, the global one multiplied in.
     zero_point : array
         int32, of the same shape; 0 where symmetric.
     spec : QuantSpec
         How codes are made with them.
+    global_scale : array or None
+        float32, 0-d or broadcasting against `scale`: what scales of float8_e4m3fn are
+        multiples of.
     """
 
     scale: Array
     zero_point: Array
     spec: QuantSpec = field(metadata={"static": True})
+    global_scale: Array | None = None

@@ -42,7 +42,24 @@ def test_specs_and_qparams_are_frozen():
         ({"rounding": "even"}, "`rounding` must be one of .*; got 'even'"),
         ({"scale_dtype": "float64"}, "`scale_dtype` must be one of .*; got 'float64'"),
         ({"scale_rounding": "up"}, "`scale_rounding` must be one of"),
-        ({"scale_format": "float8_e8m0fnu"}, "`scale_format` must be one of"),
+        ({"scale_rounding": "up"}, "for the scale format None; got 'up'"),
+        ({"scale_format": "float8_e5m2"}, "`scale_format` must be one of"),
+        (
+            {"scale_format": "float8_e8m0fnu", "scale_rounding": "half_even"},
+            "for the scale format 'float8_e8m0fnu'; got 'half_even'",
+        ),
+        (
+            {"scale_format": "float8_e4m3fn", "scale_rounding": "floor"},
+            "for the scale format 'float8_e4m3fn'; got 'floor'",
+        ),
+        (
+            {"scale_format": "float8_e8m0fnu", "scale_dtype": "float16"},
+            "`scale_dtype` must be 'float32' for scales of float8_e8m0fnu",
+        ),
+        (
+            {"scale_format": "float8_e4m3fn", "symmetric": False},
+            "`symmetric` must be true for scales of float8_e4m3fn",
+        ),
     ],
 )
 def test_a_contradiction_is_refused(options, said):
