@@ -1,6 +1,7 @@
 """One quantization engine for every array library."""
 
 from qcore.affine import dequantize, fake_quantize, quantize
+from qcore.block_formats import block_spec
 from qcore.calibrate import calibrate, compute_range
 from qcore.errors import (
     FileFormatError,
@@ -44,6 +45,7 @@ __all__ = [
     "Top2",
     "UnknownFormatError",
     "UnknownMethodError",
+    "block_spec",
     "calibrate",
     "compute_range",
     "decode_scales",
