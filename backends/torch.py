@@ -28,14 +28,15 @@ register_library(NAME, Library(is_concrete=_is_concrete, detached=lambda x: x.de
 
 def _register(cls: type, arrays: tuple[str, ...], constants: tuple[str, ...]) -> None:
     def flatten(state: Any) -> tuple[list[Any], tuple[Any, ...]]:
-        return [getattr(state, a) for a in arrays], tuple(
-            getattr(state, c) for c in constants
-        )
+        held = tuple(a for a in arrays if getattr(state, a) is not None)
+        settings = tuple(getattr(state, c) for c in constants)
+        return [getattr(state, a) for a in held], (held, settings)
 
     def unflatten(leaves: Any, context: Any) -> Any:
+        held, settings = context
         return cls(
-            **dict(zip(arrays, leaves, strict=True)),
-            **dict(zip(constants, context, strict=True)),
+            **dict(zip(held, leaves, strict=True)),
+            **dict(zip(constants, settings, strict=True)),
         )
 
     _pytree.register_pytree_node(

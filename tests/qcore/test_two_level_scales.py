@@ -169,7 +169,8 @@ def test_the_global_scale_is_a_leaf_of_a_jax_tree():
 def test_the_global_scale_is_a_leaf_of_a_torch_tree():
     torch = pytest.importorskip("torch")
     pytree = import_module("torch.utils._pytree")
-    found = qparams_from_data(torch.linspace(-1, 1, 32), NVFP4)
-    leaves, tree = pytree.tree_flatten(found)
-    assert len(leaves) == 3
-    assert pytree.tree_unflatten(leaves, tree).global_scale is found.global_scale
+    for spec, leaves in ((NVFP4, 3), (block_spec("mxfp4"), 2)):
+        found = qparams_from_data(torch.linspace(-1, 1, 32), spec)
+        flat, tree = pytree.tree_flatten(found)
+        assert len(flat) == leaves
+        assert pytree.tree_unflatten(flat, tree).global_scale is found.global_scale
