@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from qcore.affine import to_codes, to_grid
 from qcore.arithmetic import divide
-from qcore.kernels import Kernel, map_blocks
+from qcore.kernels import Kernel, fold, map_blocks
 from qcore.libraries import Library, register_library
 from qcore.methods.solve import solve
 from qcore.spec import QParams
@@ -45,6 +45,16 @@ jax.tree_util.register_dataclass(
 @map_blocks.accelerate(NAME, traceable=True)
 def _(blocks: jax.Array, function: Callable[[jax.Array], jax.Array], /) -> Any:
     return jax.lax.map(function, blocks)
+
+
+@fold.accelerate(NAME, traceable=True)
+def _(
+    start: jax.Array,
+    items: jax.Array,
+    function: Callable[[jax.Array, jax.Array], jax.Array],
+    /,
+) -> Any:
+    return jax.lax.scan(lambda state, x: (function(state, x), None), start, items)[0]
 
 
 @count.accelerate(NAME, traceable=True)

@@ -66,3 +66,16 @@ def map_blocks(blocks: Array, function: Function, /, *, xp: Namespace) -> Array:
     block; a library that traces replaces it by its own loop, which is not unrolled.
     """
     return xp.stack([function(blocks[i, ...]) for i in range(blocks.shape[0])])
+
+
+@Kernel
+def fold(start: Array, items: Array, function: Function, /, *, xp: Namespace) -> Array:
+    """Return ``function(… function(start, items[0]) …, items[-1])``.
+
+    A loop here; a library that traces replaces it by its own loop. XLA takes minutes to
+    compile a dozen lookups that each depend on the last, written out.
+    """
+    del xp
+    for i in range(items.shape[0]):
+        start = function(start, items[i, ...])
+    return start

@@ -153,6 +153,11 @@ def blocks(array):
     return [(array(np.arange(12.0).reshape(3, 4)), lambda block: block * 2)]
 
 
+def foldings(array):
+    start, items = array(np.arange(3.0)), array(np.arange(12.0).reshape(4, 3))
+    return [(start, items, lambda state, item: 2 * state + item)]
+
+
 def hosts(array):
     return [(array(data()),), (array(np.int64([2**60])),)]
 
@@ -181,6 +186,7 @@ ARGUMENTS = {
     "search_symmetric": symmetric_searches,
     "search_affine": affine_searches,
     "map_blocks": blocks,
+    "fold": foldings,
     "to_host": hosts,
 }
 
