@@ -19,6 +19,8 @@ SEARCHES = {
     "mse, uint8": (qcore.QuantSpec("uint8"), "mse", 20),
     "mse, float8_e4m3fn": (qcore.QuantSpec("float8_e4m3fn"), "mse", 20),
     "mse, int8 asymmetric": (qcore.QuantSpec("int8", symmetric=False), "mse", 20),
+    "ifmr, int8 asymmetric": (qcore.QuantSpec("int8", symmetric=False), "ifmr", 150),
+    "hfmg, int8 asymmetric": (qcore.QuantSpec("int8", symmetric=False), "hfmg", 50),
 }
 
 

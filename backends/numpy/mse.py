@@ -13,8 +13,10 @@ import numpy as np
 from qcore.formats import Format
 from qcore.methods.density import Line, Tail
 from qcore.methods.ends import TIE
+from qcore.methods.range_search import search_ranges
 from qcore.methods.squared_error import (
     MANY_CODES,
+    Sides,
     best_below,
     gain_parts,
     is_fine,
@@ -64,10 +66,36 @@ def _(counts: np.ndarray, steps: np.ndarray, allowed: np.ndarray, codes: int, /)
     """4096 slots, 8 bits: see benchmarks/bench_search.py."""
     if codes > MANY_CODES:
         return NotImplemented
-    middle = np.arange(codes) + 0.5
     steps = np.broadcast_to(steps, allowed.shape)
     sides = sides_of(counts, xp=np)
     below = best_below(sides.line, steps, codes, xp=np)
+    return _search_affine(sides, steps, below, allowed, codes)
+
+
+@search_ranges.accelerate(NAME)
+def _(
+    counts: np.ndarray,
+    steps: np.ndarray,
+    below: np.ndarray,
+    allowed: np.ndarray,
+    codes: int,
+    /,
+) -> Any:
+    """4096 slots, hfmg in 8 bits: 7 ms; the reference takes 160 (bench_search.py)."""
+    if codes > MANY_CODES:
+        return NotImplemented
+    return _search_affine(sides_of(counts, xp=np), steps, below, allowed, codes)
+
+
+def _search_affine(
+    sides: Sides,
+    steps: np.ndarray,
+    below: np.ndarray,
+    allowed: np.ndarray,
+    codes: int,
+) -> np.ndarray:
+    """Return the errors of steps ``[C, S]`` with so many codes below zero each."""
+    middle = np.arange(codes) + 0.5
 
     def errors(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         step = steps[rows, columns]

@@ -53,14 +53,9 @@ def percentile(
         raise ValueError(
             f"`percentile` must be one number or an ascending pair; got {percentile}."
         )
-    n = statistics.zeros + xp.sum(statistics.counts, axis=(1, 2))
 
     def reach(side: Array, share: float, limit: Array) -> Array:
-        """Return how far the value of that rank lies out on a side."""
-        outside = n - xp.sum(side, axis=1)
-        return _quantile(
-            side, _rank(share, n, xp=xp) - outside, statistics, limit, xp=xp
-        )
+        return outward_quantile(side, share / 100, statistics, limit, xp=xp)
 
     low, high = spanned(statistics.min, statistics.max, spec, xp=xp)
     negative, positive = statistics.counts[:, 0, :], statistics.counts[:, 1, :]
@@ -77,12 +72,45 @@ def percentile(
     return -reach(negative, 100 - shares[0], -low), reach(positive, shares[1], high)
 
 
+def outward_quantile(
+    side: Array,
+    share: float,
+    statistics: Histogram,
+    limit: Array,
+    /,
+    *,
+    xp: Namespace,
+) -> Array:
+    """
+    Return how far out on one side a share of all values lies no further.
+
+    Parameters
+    ----------
+    side : array
+        int64 ``[C, slots]``: the counts of the side; all other values lie within.
+    share : float
+        In [0, 1].
+    statistics : Histogram
+        What the counts are of.
+    limit : array
+        float32 ``[C]``: the magnitude of the outermost value of the side.
+
+    Returns
+    -------
+    array
+        float32 ``[C]``: 0 if the share is reached without the side.
+    """
+    n = statistics.zeros + xp.sum(statistics.counts, axis=(1, 2))
+    rank = _rank(share, n, xp=xp) - (n - xp.sum(side, axis=1))
+    return _quantile(side, rank, statistics, limit, xp=xp)
+
+
 def _rank(share: float, n: Array, *, xp: Namespace) -> Array:
     """Return which of `n` values leaves the share behind it, counted from 1.
 
     A share is a rounded number, so a product just above an integer means that integer.
     """
-    fraction = 1.0 if share == 100 else share / 100 * (1 - 2.0**-50)
+    fraction = 1.0 if share == 1 else share * (1 - 2.0**-50)
     return xp.astype(xp.ceil(xp.astype(n, xp.float64) * fraction), xp.int64)
 
 

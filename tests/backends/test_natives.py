@@ -16,7 +16,7 @@ from qcore.libraries import arithmetic, library_name
 from qcore.methods.ends import TIE
 from qcore.methods.registry import find_method
 
-SEARCHES = {"search_symmetric", "search_affine"}
+SEARCHES = {"search_symmetric", "search_affine", "search_ranges"}
 
 # Sums of logarithms and squares may be added in another order; a quotient below the
 # smallest normal number, which has the code of zero, may be one. All else is exact.
@@ -24,6 +24,7 @@ TOLERANCE = {
     "merged_information": {"rtol": 1e-11},
     "search_symmetric": {"rtol": 1e-9},
     "search_affine": {"rtol": 1e-9},
+    "search_ranges": {"rtol": 1e-9},
     "divide": {"rtol": 0, "atol": 2.0**-126},
 }
 
@@ -149,6 +150,13 @@ def affine_searches(array):
     return [(array(counts()), array(steps), array(ALLOWED), codes) for codes in sizes]
 
 
+def range_searches(array):
+    steps = np.linspace(0.1, 5, 80).reshape(2, 40)
+    below = np.arange(80.0).reshape(2, 40) % 15
+    rest = array(steps), array(below), array(ALLOWED)
+    return [(array(counts()), *rest, codes) for codes in (15, 255, 65535)]
+
+
 def blocks(array):
     return [(array(np.arange(12.0).reshape(3, 4)), lambda block: block * 2)]
 
@@ -185,6 +193,7 @@ ARGUMENTS = {
     "merged_information": mergings,
     "search_symmetric": symmetric_searches,
     "search_affine": affine_searches,
+    "search_ranges": range_searches,
     "map_blocks": blocks,
     "fold": foldings,
     "to_host": hosts,

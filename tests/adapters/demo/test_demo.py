@@ -10,7 +10,7 @@ from qcore.adapters.cli import main
 from qcore.adapters.demo import collect, compare, load_digits
 from qcore.adapters.demo.onnxruntime import run
 
-OTHERS = "isotone", "moving_average"  # which read no histograms
+OTHERS = "constant", "isotone", "moving_average"  # which read no histograms
 METHODS = [name for name in core.methods() if name not in OTHERS]
 
 
