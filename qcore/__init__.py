@@ -3,6 +3,7 @@
 from qcore.affine import dequantize, fake_quantize, quantize
 from qcore.block_formats import block_spec
 from qcore.calibrate import calibrate, compute_range
+from qcore.comparison import Comparison, compare_methods
 from qcore.errors import (
     FileFormatError,
     NoDataError,
@@ -27,6 +28,7 @@ from qcore.tensor_quant import fake_tensor_quant, tensor_quant
 from qcore.weights import mean_ratio, qparams_from_weights
 
 __all__ = [
+    "Comparison",
     "FileFormatError",
     "FloatFormat",
     "Histogram",
@@ -47,6 +49,7 @@ __all__ = [
     "UnknownMethodError",
     "block_spec",
     "calibrate",
+    "compare_methods",
     "compute_range",
     "decode_scales",
     "dequantize",

@@ -51,7 +51,7 @@ def expected_error(
     StatisticsError
         If the statistics are not a Histogram.
     """
-    power = _power(metric, p, clipping_weight)
+    power = check_metric(metric, p, clipping_weight)
     if not isinstance(statistics, Histogram):
         raise StatisticsError(
             f"the expected error needs Histogram; got {type(statistics).__name__}."
@@ -72,8 +72,14 @@ def expected_error(
         return error * width**power / n
 
 
-def _power(metric: str, p: float, clipping_weight: float) -> float:
-    """Return the power of the errors that a metric averages."""
+def check_metric(metric: str, p: float, clipping_weight: float) -> float:
+    """Return the power of the errors that a metric averages.
+
+    Raises
+    ------
+    ValueError
+        If the metric is unknown or a number out of range.
+    """
     if metric not in METRICS:
         raise ValueError(f"`metric` must be one of {METRICS}; got {metric!r}.")
     if not 0 < p < float("inf"):

@@ -113,7 +113,9 @@ def qparams_from_weights(
                 scale = qparams_from_amax(amax, spec, global_scale=level, xp=xp).scale
                 scale = xp.astype(scale, values.dtype)
                 zero_point = xp.zeros_like(scale, dtype=xp.int32)
-                rounded = to_grid(values, scale, zero_point, spec.format, xp=xp)
+                rounded = to_grid(
+                    values, scale, zero_point, spec.format, spec.rounding, xp=xp
+                )
                 change = xp.astype(rounded - values, xp.float64)
                 if held is not None:
                     change = xp.where(held, change, xp.zeros_like(change))

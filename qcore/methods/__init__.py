@@ -1,5 +1,6 @@
 """Calibration methods: from statistics to the range that codes shall span."""
 
+from qcore.methods.auto import auto
 from qcore.methods.constant import constant
 from qcore.methods.entropy import entropy
 from qcore.methods.floating import floating
@@ -12,6 +13,7 @@ from qcore.methods.percentile import percentile
 from qcore.methods.registry import methods, register_method
 
 __all__ = [
+    "auto",
     "constant",
     "entropy",
     "floating",

@@ -10,15 +10,14 @@ from array_api_compat import device as device_of
 
 from qcore.formats import FloatFormat, IntFormat
 from qcore.methods.ends import TIE, best_candidate, gather, mirrored, spanned
+from qcore.methods.floating import floating
+from qcore.methods.range_search import LARGEST
 from qcore.methods.registry import register_method
 from qcore.methods.squared_error import Sides, affine_error, best_below, sides_of
 from qcore.methods.step_search import search_affine, search_symmetric
-from qcore.spec import QuantSpec
+from qcore.spec import E8M0, QuantSpec
 from qcore.statistics import Histogram
 from qcore.typing import Array, Namespace
-
-_LARGEST = (2 - 2.0**-23) * 2.0**127
-"""Of float32, which a step beyond the values seen may exceed."""
 
 
 @register_method("mse", needs=(Histogram,))
@@ -37,8 +36,10 @@ def mse(
         that of a float format to an edge up to twice as far, since the spacing of its
         codes repeats in every octave. Asymmetric: the ends are whole steps, so that the
         zero point it was scored with is the one it gets; they may lie a step beyond the
-        values seen.
+        values seen. Power-of-two scales: those of the method `floating`.
     """
+    if spec.scale_format == E8M0:
+        return floating(statistics, spec, xp=xp)
     low, high = spanned(statistics.min, statistics.max, spec, xp=xp)
     if spec.symmetric:
         return mirrored(_symmetric(statistics, spec, high, xp=xp), spec, xp=xp)
@@ -66,7 +67,7 @@ def _symmetric(
     )
     best = best_candidate(errors, allowed, xp=xp)
     reach = xp.astype(best + 1, xp.float64) * statistics.width
-    limit = xp.clip(limit, None, _LARGEST)
+    limit = xp.clip(limit, None, LARGEST)
     return xp.astype(xp.minimum(reach, limit), xp.float32)
 
 
@@ -98,8 +99,8 @@ def _asymmetric(
     split = xp.max(xp.where(is_chosen, splits, xp.zeros_like(splits)), axis=1)
     step, best = step[:, 0], best[:, 0]
     unit = xp.where(best < 0, xp.zeros_like(step), step * statistics.width)
-    lo = xp.clip(-split * unit, -_LARGEST, None)
-    hi = xp.clip((codes - split) * unit, None, _LARGEST)
+    lo = xp.clip(-split * unit, -LARGEST, None)
+    hi = xp.clip((codes - split) * unit, None, LARGEST)
     return xp.astype(lo, xp.float32), xp.astype(hi, xp.float32)
 
 

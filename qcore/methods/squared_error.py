@@ -17,6 +17,7 @@ from typing import NamedTuple
 from array_api_compat import device as device_of
 
 from qcore.formats import FloatFormat, Format
+from qcore.kernels import fold
 from qcore.methods.candidates import score_candidates
 from qcore.methods.density import (
     Line,
@@ -182,14 +183,17 @@ def best_below(line: Line, steps: Array, codes: int, /, *, xp: Namespace) -> Arr
     that is given up on the other side. The one falls and the other rises with every
     code, so bisection finds the last gain; of what gains nothing, the fewest.
     """
-    below = xp.zeros_like(steps + line.curve[:, :1])
-    for bit in reversed(range(codes.bit_length())):
-        more = below + float(1 << bit)
+
+    def nearer(below: Array, number: Array) -> Array:
+        more = below + number
         gained = excess_on(line, -steps * (more - 0.5), xp=xp)
         lost = excess_on(line, steps * (codes - more + 0.5), xp=xp)
         is_gain = xp.logical_and(more <= codes, gained > lost)
-        below = xp.where(is_gain, more, below)
-    return below
+        return xp.where(is_gain, more, below)
+
+    numbers = [float(1 << bit) for bit in reversed(range(codes.bit_length()))]
+    items = xp.asarray(numbers, dtype=xp.float64, device=device_of(steps))
+    return fold(xp.zeros_like(steps + line.curve[:, :1]), items, nearer, xp=xp)
 
 
 def saturation(sides: Sides, below: Array, above: Array, /, *, xp: Namespace) -> Array:

@@ -170,6 +170,14 @@ def hosts(array):
     return [(array(data()),), (array(np.int64([2**60])),)]
 
 
+def orders(array):
+    x = data()[:, :6000].reshape(3, 600, 10)
+    keep = np.random.default_rng(2).random(x.shape) < 0.8
+    keep &= np.isfinite(x)
+    none = np.zeros((2, 0, 10), np.float32)
+    return [(array(x), array(keep), 127), (array(none), None, 7)]
+
+
 def solutions(array):
     """Return states of few entries and of more than are solved at once."""
     x = array(np.nan_to_num(data()))
@@ -184,6 +192,7 @@ def solutions(array):
 
 ARGUMENTS = {
     "solve": solutions,
+    "order_intervals": orders,
     "divide": divisions,
     "to_codes": quantizations,
     "to_grid": quantizations,

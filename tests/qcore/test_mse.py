@@ -13,6 +13,7 @@ from qcore import (
     calibrate,
     compute_range,
     fake_quantize,
+    qparams_from_amax,
 )
 from tests.qcore.distributions import KINDS, samples
 
@@ -152,6 +153,21 @@ def test_data_that_reaches_to_the_largest_number_has_a_finite_range() -> None:
         h = Histogram.of(x, bins=64)
         ends = found_range(h, QuantSpec(name, symmetric=False))
         assert np.all(np.isfinite(ends))
+
+
+@pytest.mark.parametrize("rounding", ["up", "floor", "nearest"])
+@pytest.mark.parametrize("name", ["int4", "uint8", "float8_e4m3fn"])
+def test_of_powers_of_two_the_best_is_the_scale(name: str, rounding: str) -> None:
+    x = np.append(np.abs(samples("laplace")), np.float32(30))
+    spec = QuantSpec(name, scale_format="float8_e8m0fnu", scale_rounding=rounding)
+
+    def error(scale: float) -> float:
+        qparams = qparams_from_amax(np.float32(scale * spec.format.max), spec)
+        assert qparams.scale == scale
+        return float(np.mean((fake_quantize(x, qparams) - x.astype(float)) ** 2))
+
+    best = min((2.0**e for e in range(-20, 9)), key=error)
+    assert calibrate(Histogram.of(x), spec, "mse").scale == best
 
 
 def evenly_drawn(kind: str, n: int = 1 << 15) -> np.ndarray:

@@ -1,0 +1,144 @@
+"""What each method would choose, and what it would cost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qcore.calibrate import compute_range
+from qcore.expected_error import check_metric, expected_error
+from qcore.libraries import arithmetic, namespace
+from qcore.methods.auto import CANDIDATES, Candidate, best_of, with_options
+from qcore.qparams import qparams_from_range
+from qcore.spec import QuantSpec
+from qcore.statistics import Histogram
+from qcore.transfer import to_host
+from qcore.typing import Array, Namespace
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The ranges and the errors of M methods for C entries; ``str`` gives a table.
+
+    Attributes
+    ----------
+    methods : tuple of str
+        Their names, with options in brackets.
+    lo, hi : array
+        float32 ``[M, C]``.
+    errors : array
+        float64 ``[M, C]``.
+    best : array
+        int64 ``[C]``: which method ``"auto"`` takes.
+    metric : str
+        Of the errors.
+    """
+
+    methods: tuple[str, ...]
+    lo: Array
+    hi: Array
+    errors: Array
+    best: Array
+    metric: str
+
+    def __str__(self) -> str:
+        """Return a line for each method: ends of the widest range, mean error, wins."""
+        xp = namespace(self.lo)
+        lo, hi, errors, best = (
+            to_host(x, xp=xp) for x in (self.lo, self.hi, self.errors, self.best)
+        )
+        header = ["method", "lo", "hi", self.metric, "best"]
+        rows = [
+            [
+                name,
+                f"{lo[m].min():.6g}",
+                f"{hi[m].max():.6g}",
+                f"{errors[m].mean():.6g}",
+                f"{(best == m).sum()} of {len(best)}",
+            ]
+            for m, name in enumerate(self.methods)
+        ]
+        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+        lines = (
+            "  ".join(
+                [row[0].ljust(widths[0])]
+                + [
+                    cell.rjust(width)
+                    for cell, width in zip(row[1:], widths[1:], strict=True)
+                ]
+            )
+            for row in [header, *rows]
+        )
+        return "\n".join(lines)
+
+
+def compare_methods(
+    statistics: Histogram,
+    spec: QuantSpec,
+    /,
+    *,
+    methods: Sequence[Candidate] = CANDIDATES,
+    metric: str = "mse",
+    p: float = 2.0,
+    clipping_weight: float = 1.0,
+    nonfinite: str = "raise",
+    xp: Namespace | None = None,
+) -> Comparison:
+    """
+    Return what several methods choose and the error to expect of each.
+
+    Parameters
+    ----------
+    statistics : Histogram
+        What was collected, with C entries.
+    spec : QuantSpec
+        How the tensor is to be quantized.
+    methods : sequence of str or (str, mapping), optional
+        Names of methods, or each with its options.
+    metric : {"mse", "lp", "sqnr"}, optional
+        As in `expected_error`, as are the two that follow.
+    p, clipping_weight : float, optional
+        Norm of ``"lp"``, and weight of what lies beyond a range.
+    nonfinite : {"raise", "ignore"}, optional
+        As in `calibrate`.
+
+    Raises
+    ------
+    ValueError
+        If there is no candidate, or an option is out of range.
+    NonFiniteError, NoDataError, UnknownMethodError, StatisticsError
+        As in `calibrate`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import qcore
+    >>> x = np.linspace(-1, 1, 1000) ** 5
+    >>> seen = qcore.Histogram.of(x, bins=64)
+    >>> found = qcore.compare_methods(
+    ...     seen, qcore.QuantSpec("int4"), methods=["minmax", "mse"]
+    ... )
+    >>> found.methods[int(found.best[0])]
+    'mse'
+    """
+    how: dict[str, Any] = {"metric": metric, "p": p, "clipping_weight": clipping_weight}
+    check_metric(**how)
+    pairs = with_options(methods)
+    xp = namespace(statistics.min, xp)
+    with arithmetic(xp):
+        lows, highs, errors = [], [], []
+        for name, options in pairs:
+            lo, hi = compute_range(
+                statistics, spec, name, nonfinite=nonfinite, xp=xp, **options
+            )
+            qparams = qparams_from_range(lo, hi, spec, xp=xp)
+            lows.append(lo)
+            highs.append(hi)
+            errors.append(expected_error(statistics, qparams, xp=xp, **how))
+        lo, hi, error = (xp.stack(part) for part in (lows, highs, errors))
+        best = best_of(lo, hi, error, highest=metric == "sqnr", xp=xp)
+    return Comparison(tuple(map(_named, pairs)), lo, hi, error, best, metric)
+
+
+def _named(pair: tuple[str, object]) -> str:
+    name, options = pair
+    return f"{name} {options}" if options else name
