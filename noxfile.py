@@ -21,6 +21,28 @@ ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml("pyproject.toml")
 FOLDERS = {"qcore": "qcore", "backends": "qcore/backends", "adapters": "qcore/adapters"}
 PINS = ("-c", "constraints.txt", "--build-constraint", "constraints.txt")
+# Whom `bench_peers` measures; some do not name what they import, or break with what is
+# newest.
+PEERS = {
+    "modelopt": (
+        "nvidia-modelopt==0.47.0",
+        "huggingface-hub==2.4.0",
+        "numpy==2.4.6",
+        "requests==2.34.2",
+        "torch==2.13.0",
+    ),
+    "onnxruntime": ("onnxruntime==1.31.1", "numpy==2.4.6", "onnx==1.23.2"),
+    "ppq": (
+        "ppq==0.6.6",
+        "numpy==2.4.6",
+        "onnx==1.15.0",
+        "protobuf==3.20.3",
+        "torch==2.13.0",
+    ),
+    "torch": ("torch==2.13.0", "numpy==2.4.6"),
+}
+SPREAD = ("-n", "auto", "--dist", "worksteal")
+"""One process for each core; JAX compiles a program for each of many cases."""
 SHIPPED = ("*.py", "py.typed", "*.onnx", "*.npz")
 
 
@@ -69,14 +91,18 @@ def tests(session: nox.Session, library: str) -> None:
 def contract_suite(session: nox.Session, library: str, *options: str) -> None:
     """Run all tests but the adapters'; fail where none of them ran on `library`."""
     required = ("--require-library", library)
-    session.run("pytest", "tests", "--ignore=tests/adapters", *required, *options)
+    session.run(
+        "pytest", "tests", "--ignore=tests/adapters", *SPREAD, *required, *options
+    )
 
 
 @nox.session
 def onnx(session: nox.Session) -> None:
     """Test the adapters where ONNX is installed and no other framework."""
     install(session, ".[onnx]", groups="test models")
-    session.run("pytest", "tests/adapters", "tests/test_layering.py", *session.posargs)
+    session.run(
+        "pytest", "tests/adapters", "tests/test_layering.py", *SPREAD, *session.posargs
+    )
 
 
 @nox.session
@@ -124,7 +150,23 @@ def bench(session: nox.Session) -> None:
     """Print every number that the documentation claims, ours and the peer's."""
     install(session, ".[onnx,torch,jax]", groups="test models")
     for script in sorted(Path("benchmarks").glob("bench_*.py")):
-        session.run("python", str(script), *session.posargs)
+        if script.stem != "bench_peers":  # which needs the environments of `peers`
+            session.run("python", str(script), *session.posargs)
+
+
+@nox.session(default=False)
+def peers(session: nox.Session) -> None:
+    """Measure the calibration of other toolkits, each in its own environment."""
+    install(session, ".")
+    folder = Path(session.create_tmp()).resolve()
+    for peer, requirements in PEERS.items():
+        python = str(folder / peer / "bin" / "python")
+        session.run("python", "-m", "venv", str(folder / peer), silent=True)
+        # Where one cannot be installed the benchmark says so and has the others.
+        pip = (python, "-m", "pip", "install", "-q", *requirements)
+        session.run(*pip, external=True, success_codes=range(256))
+    found = {"QCORE_PEERS": str(folder)}
+    session.run("python", "benchmarks/bench_peers.py", *session.posargs, env=found)
 
 
 @nox.session(default=False)
