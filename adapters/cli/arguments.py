@@ -1,6 +1,7 @@
 """Arguments that several commands share, each meaning the same in all of them."""
 
 import argparse
+from ast import literal_eval
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -52,16 +53,18 @@ def method(command: Container, default: str | None) -> None:
         help="percentile: share of values kept (99.99), or LO,HI",
     )
     command.add_argument(
-        "--start-bin", metavar="N", type=_count, help="entropy: smallest window"
-    )
-    command.add_argument(
-        "--stride", metavar="N", type=_count, help="entropy: step between windows (1)"
+        "--option",
+        metavar="NAME=VALUE",
+        action="append",
+        type=_option,
+        default=[],
+        help="any other option of the method; repeatable",
     )
 
 
 def method_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the options of the method that were given."""
-    return _given(arguments, "percentile", "start_bin", "stride")
+    return _given(arguments, "percentile") | dict(arguments.option)
 
 
 def activation(command: Container) -> None:
@@ -130,22 +133,25 @@ def _percentile(text: str) -> float | tuple[float, float]:
     return (low, high[0]) if high else low
 
 
-def _whole(text: str, least: int) -> int:
+def _bins(text: str) -> int:
     number = int(text) if text.isdecimal() else -1
-    if number < least:
+    if number < 2:
         raise argparse.ArgumentTypeError(
-            f"must be a whole number of at least {least}; got {text!r}"
+            f"must be a whole number of at least 2; got {text!r}"
         )
     return number
 
 
-def _count(text: str) -> int:
-    return _whole(text, 1)
-
-
-def _bins(text: str) -> int:
-    return _whole(text, 2)
-
-
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(","))
+
+
+def _option(text: str) -> tuple[str, Any]:
+    """Return a name and a value: a number, several with commas between, or text."""
+    name, equals, value = text.partition("=")
+    if not (equals and name):
+        raise argparse.ArgumentTypeError(f"must be NAME=VALUE; got {text!r}")
+    try:
+        return name.replace("-", "_"), literal_eval(value)
+    except (SyntaxError, ValueError):
+        return name.replace("-", "_"), value

@@ -4,7 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from qcore.methods.entropy import group_information, merged_information, running_sums
+from qcore.methods.divergence import (
+    group_information,
+    merged_information,
+    running_sums,
+)
 
 NAME = "numpy"
 

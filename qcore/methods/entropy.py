@@ -6,39 +6,25 @@ each group's counts spread evenly over its non-empty slots, and the divergence
 KL(P || Q) from the original counts P, to whose end slots the outliers beside the window
 are added, is least for the chosen window.
 
-With h the counts and running sums over the slots of h, [h > 0] and h ln h, a window
-costs one term a group instead of one a slot. Let S and n be a group's count and number
-of non-empty slots, l the count of an end slot, O the outliers beyond it, N all counts
-and C those in the window; then
-
-    KL = (sum of h ln h + sum over ends of (l + O) ln(l + O) - l ln l
-          - sum over groups of S ln(S / n) - sum over ends of O ln(S / n)) / N
-         - ln N + ln C
-
-Zeros are left out: every window represents them exactly.
+Zeros are left out: every window represents them exactly. `qcore.methods.divergence` has
+the form in which a window costs one term a group.
 """
-
-from typing import NamedTuple
 
 from array_api_compat import device as device_of
 
 from qcore.formats import FloatFormat
-from qcore.kernels import Kernel
-from qcore.methods.candidates import score_candidates
+from qcore.methods.divergence import divergence
 from qcore.methods.ends import (
     best_candidate,
-    gather,
     mirrored,
     spanned,
 )
+from qcore.methods.options import whole_number
 from qcore.methods.registry import register_method
 from qcore.methods.saturation import is_balanced
 from qcore.spec import QuantSpec
 from qcore.statistics import Histogram
 from qcore.typing import Array, Namespace
-
-_NOISE = 1e-12
-"""A smaller divergence is rounding error and counts as none."""
 
 
 @register_method("entropy", "kl", needs=(Histogram,))
@@ -50,6 +36,7 @@ def entropy(
     xp: Namespace,
     start_bin: int | None = None,
     stride: int = 1,
+    num_levels: int | None = None,
 ) -> tuple[Array, Array]:
     """
     Return the window ``[max(min, -t), min(max, t)]`` of least divergence.
@@ -68,16 +55,21 @@ def entropy(
         large values beside a bulk, as ReLU leaves them, are all cut off.
     stride : int, optional
         Slots between candidates.
+    num_levels : int, optional
+        Groups of an integer format, at least 2; by default the codes that magnitudes
+        have (onnxruntime's ``num_quantized_bins``).
 
     Raises
     ------
     ValueError
-        If `start_bin` is less than 2 or `stride` less than 1.
+        If `start_bin` or `num_levels` is less than 2, `stride` less than 1, or
+        `num_levels` is given for a float format.
     """
-    cells = _cells(spec)
+    cells = _cells(spec, num_levels)
     slots = statistics.slots
-    start = _checked("start_bin", len(cells) - 1 if start_bin is None else start_bin, 2)
-    reaches = range(min(start, slots), slots + 1, _checked("stride", stride, 1))
+    start = len(cells) - 1 if start_bin is None else start_bin
+    start = min(whole_number("start_bin", start, 2), slots)
+    reaches = range(start, slots + 1, whole_number("stride", stride, 1))
     device = device_of(statistics.k)
     reach = xp.asarray(list(reaches), dtype=xp.int64, device=device)
     low, high = spanned(statistics.min, statistics.max, spec, xp=xp)
@@ -122,22 +114,21 @@ def _reaches(
     return below, above
 
 
-def _checked(name: str, value: int, least: int) -> int:
-    if not isinstance(value, int) or value < least:
-        raise ValueError(
-            f"`{name}` must be an integer of at least {least}; got {value!r}."
-        )
-    return value
-
-
-def _cells(spec: QuantSpec) -> tuple[float, ...]:
+def _cells(spec: QuantSpec, num_levels: int | None) -> tuple[float, ...]:
     """Return the edges of the groups as fractions of the window, from 0 to 1."""
     fmt = spec.format
     if isinstance(fmt, FloatFormat):
+        if num_levels is not None:
+            raise ValueError(
+                f"`num_levels` must not be given for {fmt.name}, whose codes differ "
+                "in distance."
+            )
         pairs = zip(fmt.magnitudes, fmt.magnitudes[1:], strict=False)
         return 0.0, *((a + b) / 2 / fmt.max for a, b in pairs), 1.0
     signed = spec.symmetric and fmt.signed
     groups = 2 ** (fmt.bits - signed)
+    if num_levels is not None:
+        groups = whole_number("num_levels", num_levels, 2)
     return tuple(k / groups for k in range(groups + 1))
 
 
@@ -174,160 +165,3 @@ def _windows(
     first = statistics.slots - xp.minimum(reach[None, :], below[:, None])
     last = statistics.slots + xp.minimum(reach[None, :], above[:, None])
     return line, first, last, xp.zeros_like(below), xp.maximum(below, above)
-
-
-def divergence(
-    line: Array,
-    first: Array,
-    last: Array,
-    allowed: Array,
-    /,
-    *,
-    beside: Array,
-    cells: tuple[float, ...],
-    xp: Namespace,
-) -> Array:
-    """
-    Return KL(P || Q) of each window.
-
-    Parameters
-    ----------
-    line : array
-        int64 counts ``[C, L]``.
-    first, last : array
-        int64 ``[C, S]`` or ``[1, S]``: edges of the windows, from 0 to L.
-    allowed : array
-        Booleans ``[C, S]``: windows whose divergence is of interest.
-    beside : array
-        int64 ``[C]``: counts beyond the line's beginning.
-    cells : tuple of float
-        Edges of the groups as fractions of a window, from 0 to 1.
-
-    Returns
-    -------
-    array
-        float64 ``[C, S]``; infinite where a window is empty or where outliers meet an
-        empty end slot, anything where it is not allowed.
-    """
-    sums = running_sums(line, xp=xp)
-    aside = xp.astype(beside, xp.float64)[:, None]
-    total = sums.count[:, -1:] + aside
-    below, above = (gather(sums.count, edge, xp=xp) for edge in (first, last))
-    inside = above - below
-    kept = gather(sums.information, last, xp=xp) - gather(
-        sums.information, first, xp=xp
-    )
-
-    widths = xp.astype(last - first, xp.float64)
-    second, final = (
-        first + _rounded_up(widths * cell, xp=xp) for cell in (cells[1], cells[-2])
-    )
-    ends = (
-        (first, first, second, below + aside),
-        (final, last - 1, last, total - aside - above),
-    )
-    for start, middle, stop, outliers in ends:
-        count, density = _end_slot(sums, start, middle, stop, xp=xp)
-        kept = kept + _x_log_x(count + outliers, xp=xp) - _x_log_x(count, xp=xp)
-        kept = kept - outliers * xp.log(density)
-        lost = xp.logical_and(outliers > 0, count == 0)
-        kept = xp.where(lost, xp.full_like(kept, float("inf")), kept)
-
-    merged = merged_information(line, first, last, allowed, cells, xp=xp)
-    one = xp.ones_like(inside)
-    filled = xp.maximum(inside, one) / xp.maximum(total, one)
-    value = (kept - merged) / xp.maximum(total, one) + xp.log(filled)
-    value = xp.where(value < _NOISE, xp.zeros_like(value), value)
-    return xp.where(inside > 0, value, xp.full_like(value, float("inf")))
-
-
-class Sums(NamedTuple):
-    """Running sums over the slots of a line, float64 ``[C, L + 1]``, from 0."""
-
-    count: Array
-    filled: Array
-    information: Array
-    """Of ``h ln h``."""
-
-
-def running_sums(line: Array, /, *, xp: Namespace) -> Sums:
-    """Return the running sums of counts ``[C, L]``."""
-    counts = xp.astype(line, xp.float64)
-    terms = counts, xp.astype(line > 0, xp.float64), _x_log_x(counts, xp=xp)
-    return Sums(*(xp.cumulative_sum(t, axis=1, include_initial=True) for t in terms))
-
-
-@Kernel
-def merged_information(
-    line: Array,
-    first: Array,
-    last: Array,
-    allowed: Array,  # noqa: ARG001 - for native functions, which may leave out the rest
-    cells: tuple[float, ...],
-    /,
-    *,
-    xp: Namespace,
-) -> Array:
-    """Return the sum over groups of S ln(S / n), float64 ``[C, S]``.
-
-    A native function may give anything to windows that are not allowed.
-    """
-    sums = running_sums(line, xp=xp)
-    device = device_of(line)
-    fractions = xp.asarray(cells, dtype=xp.float64, device=device)
-
-    def score(number: Array) -> Array:
-        start, stop = (
-            xp.take(edge, number, axis=1)[:, :, None] for edge in (first, last)
-        )
-        widths = xp.astype(stop - start, xp.float64)
-        edges = start + _rounded_up(widths * fractions, xp=xp)
-        group, slots = (
-            xp.diff(gather(table, edges, xp=xp), axis=-1)
-            for table in (sums.count, sums.filled)
-        )
-        return xp.sum(group_information(group, slots, xp=xp), axis=-1)
-
-    terms = line.shape[0] * len(cells)
-    return score_candidates(score, first.shape[1], terms, xp=xp, device=device)
-
-
-def group_information(group: Array, slots: Array, /, *, xp: Namespace) -> Array:
-    """Return S ln(S / n) of groups of S counts in n non-empty slots, 0 if empty."""
-    one = xp.ones_like(group)
-    return group * xp.log(xp.maximum(group, one) / xp.maximum(slots, one))
-
-
-def _end_slot(
-    sums: Sums, start: Array, middle: Array, stop: Array, *, xp: Namespace
-) -> tuple[Array, Array]:
-    """Return the count of the slot at `middle`, and S / n of the group around it.
-
-    In a window of fewer slots than groups the slot may be all of its group.
-    """
-    places = [_on_line(edge, sums, xp=xp) for edge in (start, middle, middle + 1, stop)]
-    low, before, after, high = (gather(sums.count, place, xp=xp) for place in places)
-    count, group = after - before, high - low
-    slots = gather(sums.filled, places[3], xp=xp) - gather(
-        sums.filled, places[0], xp=xp
-    )
-    one = xp.ones_like(count)
-    group = xp.where(group < count, count, group)
-    return count, xp.maximum(group, one) / xp.maximum(slots, one)
-
-
-def _on_line(edge: Array, sums: Sums, *, xp: Namespace) -> Array:
-    return xp.clip(edge, 0, sums.count.shape[1] - 1)
-
-
-def _rounded_up(places: Array, *, xp: Namespace) -> Array:
-    """Return the first slot edges at or beyond fractional places, int64.
-
-    The slack is less than the least distance of a true product to an integer.
-    """
-    return xp.astype(xp.ceil(places - 1e-11), xp.int64)
-
-
-def _x_log_x(x: Array, *, xp: Namespace) -> Array:
-    """Return ``x ln x`` of counts, 0 at 0."""
-    return x * xp.log(xp.maximum(x, xp.ones_like(x)))

@@ -11,6 +11,7 @@ from array_api_compat import device as device_of
 from qcore.formats import FloatFormat, IntFormat
 from qcore.methods.ends import TIE, best_candidate, gather, mirrored, spanned
 from qcore.methods.floating import floating
+from qcore.methods.options import whole_number
 from qcore.methods.range_search import LARGEST
 from qcore.methods.registry import register_method
 from qcore.methods.squared_error import Sides, affine_error, best_below, sides_of
@@ -22,7 +23,13 @@ from qcore.typing import Array, Namespace
 
 @register_method("mse", needs=(Histogram,))
 def mse(
-    statistics: Histogram, spec: QuantSpec, /, *, xp: Namespace
+    statistics: Histogram,
+    spec: QuantSpec,
+    /,
+    *,
+    xp: Namespace,
+    start_bin: int = 1,
+    stride: int = 1,
 ) -> tuple[Array, Array]:
     """
     Return the range of least mean squared error.
@@ -36,52 +43,86 @@ def mse(
         that of a float format to an edge up to twice as far, since the spacing of its
         codes repeats in every octave. Asymmetric: the ends are whole steps, so that the
         zero point it was scored with is the one it gets; they may lie a step beyond the
-        values seen. Power-of-two scales: those of the method `floating`.
+        values seen. Power-of-two scales: those of the method `floating`, whose
+        candidates the options leave alone.
+    start_bin : int, optional
+        Slots of the narrowest range.
+    stride : int, optional
+        Slots between candidates; the widest is the range of the values seen.
+
+    Raises
+    ------
+    ValueError
+        If an option is less than 1.
     """
+    candidates = (
+        whole_number("start_bin", start_bin, 1),
+        whole_number("stride", stride, 1),
+    )
     if spec.scale_format == E8M0:
         return floating(statistics, spec, xp=xp)
     low, high = spanned(statistics.min, statistics.max, spec, xp=xp)
     if spec.symmetric:
-        return mirrored(_symmetric(statistics, spec, high, xp=xp), spec, xp=xp)
+        amax = _symmetric(statistics, spec, high, candidates, xp=xp)
+        return mirrored(amax, spec, xp=xp)
     assert isinstance(spec.format, IntFormat)  # QuantSpec refuses asymmetric floats
-    return _asymmetric(statistics, spec.format, low, high, xp=xp)
+    return _asymmetric(statistics, spec.format, low, high, candidates, xp=xp)
 
 
-def _edges(statistics: Histogram, last: int, *, xp: Namespace) -> Array:
-    """Return the slot edges from 1 to `last`, float64 ``[1, last]``."""
-    device = device_of(statistics.k)
-    return xp.arange(1, last + 1, dtype=xp.float64, device=device)[None, :]
+def _reaches(
+    limit: Array, last: int, candidates: tuple[int, int], *, xp: Namespace
+) -> tuple[Array, Array]:
+    """Return candidates in slots, none beyond a limit ``[C, 1]``, and which differ.
+
+    float64 and booleans ``[C, S]``; `candidates` are the first and the stride.
+    """
+    start, stride = candidates
+    edges = [*range(start, last, stride), max(start, last)]
+    edge = xp.asarray(edges, dtype=xp.float64, device=device_of(limit))[None, :]
+    before = xp.concat([xp.zeros_like(edge[:, :1]), edge[:, :-1]], axis=1)
+    return xp.minimum(edge, limit), before < limit
 
 
 def _symmetric(
-    statistics: Histogram, spec: QuantSpec, amax: Array, *, xp: Namespace
+    statistics: Histogram,
+    spec: QuantSpec,
+    amax: Array,
+    candidates: tuple[int, int],
+    *,
+    xp: Namespace,
 ) -> Array:
     """Return the chosen largest magnitudes, float32 ``[C]``."""
     fmt = spec.format
     octaves = 2 if isinstance(fmt, FloatFormat) else 1
-    edges = _edges(statistics, octaves * statistics.slots, xp=xp)
-    limit = octaves * xp.astype(amax, xp.float64)
-    allowed = edges - 1 < (limit / statistics.width)[:, None]
+    limit = octaves * (xp.astype(amax, xp.float64) / statistics.width)[:, None]
+    last = octaves * statistics.slots
+    reaches, allowed = _reaches(limit, last, candidates, xp=xp)
     errors = search_symmetric(
-        statistics.counts, edges * (1 / fmt.max), allowed, fmt, xp=xp
+        statistics.counts, reaches * (1 / fmt.max), allowed, fmt, xp=xp
     )
-    best = best_candidate(errors, allowed, xp=xp)
-    reach = xp.astype(best + 1, xp.float64) * statistics.width
-    limit = xp.clip(limit, None, LARGEST)
-    return xp.astype(xp.minimum(reach, limit), xp.float32)
+    best = best_candidate(errors, allowed, xp=xp)[:, None]
+    reach = gather(reaches, xp.clip(best, 0, None), xp=xp)
+    reach = xp.where(best < 0, limit, reach)[:, 0] * statistics.width
+    return xp.astype(xp.clip(reach, None, LARGEST), xp.float32)
 
 
 def _asymmetric(
-    statistics: Histogram, fmt: IntFormat, low: Array, high: Array, *, xp: Namespace
+    statistics: Histogram,
+    fmt: IntFormat,
+    low: Array,
+    high: Array,
+    candidates: tuple[int, int],
+    *,
+    xp: Namespace,
 ) -> tuple[Array, Array]:
     """Return the chosen ends, float32 ``[C]`` each."""
     codes = fmt.qmax - fmt.qmin
     below, above = (
         (xp.astype(end, xp.float64) / statistics.width)[:, None] for end in (-low, high)
     )
-    widths = _edges(statistics, 2 * statistics.slots, xp=xp)
-    allowed = widths - 1 < below + above
-    steps = xp.minimum(widths, below + above) * (1 / codes)
+    last = 2 * statistics.slots
+    widths, allowed = _reaches(below + above, last, candidates, xp=xp)
+    steps = widths * (1 / codes)
     errors = search_affine(statistics.counts, steps, allowed, codes, xp=xp)
     best = best_candidate(errors, allowed, xp=xp)[:, None]
     # Nothing but zeros has no width; its step is of no matter but must be one.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from qcore import Histogram, PerChannel, QuantSpec, compute_range
-from qcore.methods.entropy import divergence as divergence_of_windows
+from qcore.methods.divergence import divergence as divergence_of_windows
 from tests.qcore.distributions import KINDS, samples
 
 Ends = tuple[float, float]
@@ -197,6 +197,16 @@ def test_start_bin_and_stride_name_the_windows_that_are_tried() -> None:
 def test_a_start_beyond_all_values_keeps_them_all() -> None:
     h = Histogram.of(samples("outlier"))
     assert found_range(h, QuantSpec("int8"), start_bin=10**6) == (-9.0, 9.0)
+
+
+def test_the_number_of_groups_can_be_chosen() -> None:
+    h = Histogram.of(samples("laplace"), bins=128)
+    for levels, as_bits in ((16, "int5"), (4, "int3")):
+        how = {"num_levels": levels, "start_bin": levels}
+        found = found_range(h, QuantSpec("int8"), **how)
+        assert found == best_range(h, QuantSpec(as_bits))
+    with pytest.raises(ValueError, match="`num_levels` must not be given"):
+        found_range(h, QuantSpec("float4_e2m1fn"), num_levels=8)
 
 
 @pytest.mark.parametrize("options", [{"start_bin": 1}, {"stride": 0}, {"stride": 1.5}])

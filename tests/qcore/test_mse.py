@@ -55,11 +55,12 @@ def best_amax(h: Histogram, spec: QuantSpec) -> float:
     amax = max(-float(h.min[0]), high) if levels[0] < 0 else high
     amax *= 2 if spec.format.name.startswith("float") else 1
     width = float(h.width[0])
-    reaches = range(1, int(np.ceil(amax / width)) + 1)
+    edges = range(1, int(np.ceil(amax / width)) + 1)
+    reaches = [min(t, amax / width) for t in edges]
     errors = np.asarray([integral(h, levels * (t / levels[-1])) for t in reaches])
     if amax == 0:
         return 0.0
-    return min(amax, width * max(np.flatnonzero(errors <= errors.min() * TIE) + 1))
+    return width * reaches[max(np.flatnonzero(errors <= errors.min() * TIE))]
 
 
 def best_affine_range(h: Histogram, spec: QuantSpec) -> Ends:
@@ -88,8 +89,8 @@ def best_affine_range(h: Histogram, spec: QuantSpec) -> Ends:
     return -z * step * float(h.width[0]), (codes - z) * step * float(h.width[0])
 
 
-def found_range(h: Histogram, spec: QuantSpec) -> Ends:
-    lo, hi = compute_range(h, spec, "mse")
+def found_range(h: Histogram, spec: QuantSpec, **options: int) -> Ends:
+    lo, hi = compute_range(h, spec, "mse", **options)
     return float(lo[0]), float(hi[0])
 
 
@@ -101,6 +102,29 @@ NAMES = ["int2", "int4", "int8", "uint4", "uint8", "float4_e2m1fn", "float8_e4m3
 def test_a_symmetric_search_finds_the_best_slot_edge(kind: str, name: str) -> None:
     h, spec = Histogram.of(samples(kind), bins=64), QuantSpec(name)
     assert found_range(h, spec)[1] == np.float32(best_amax(h, spec))
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_options_say_where_to_look(symmetric: bool) -> None:
+    h, spec = (
+        Histogram.of(samples("gaussian"), bins=64),
+        QuantSpec("int3", symmetric=symmetric),
+    )
+    lo, hi = found_range(h, spec, start_bin=5, stride=7)
+    width = (hi - lo if not symmetric else hi) / float(h.width[0])
+    assert width == pytest.approx(5 + 7 * round((width - 5) / 7))
+    everywhere = found_range(h, spec)
+    assert found_range(h, spec, start_bin=1, stride=1) == everywhere
+    assert found_range(h, spec, start_bin=1 << 20) == found_range(
+        h, spec, stride=1 << 20
+    )
+
+
+@pytest.mark.parametrize("option", [{"start_bin": 0}, {"stride": 0}, {"stride": True}])
+def test_a_senseless_option_is_named(option: dict[str, int]) -> None:
+    h = Histogram.of(samples("gaussian"), bins=64)
+    with pytest.raises(ValueError, match=f"`{next(iter(option))}` must be an integer"):
+        found_range(h, QuantSpec("int8"), **option)
 
 
 @pytest.mark.parametrize("kind", KINDS)

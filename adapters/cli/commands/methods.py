@@ -13,8 +13,8 @@ def run(arguments: Namespace) -> Iterator[str]:
     del arguments
     for method in map(find_method, qcore.methods()):
         reads = " or ".join(kind.__name__ for kind in method.needs)
-        options = (f"--{name.replace('_', '-')}" for name in method.options)
-        yield " ".join([f"{method.name}: reads {reads}", *options])
+        options = f"; options: {', '.join(method.options)}" if method.options else ""
+        yield f"{method.name}: reads {reads}{options}"
         yield f"    {_summary(method)}"
 
 

@@ -100,3 +100,21 @@ def test_tensors_may_be_named_in_any_script(qcore, tmp_path: Path) -> None:
     path = tmp_path / "stats.safetensors"
     core.save(path, {"层": core.Histogram.of(np.ones(1, np.float32))})
     assert "层" in qcore("inspect", path).out
+
+
+def test_any_option_of_a_method_can_be_given(qcore, tmp_path: Path) -> None:
+    path = tmp_path / "stats.safetensors"
+    x = np.random.default_rng(0).normal(size=4000).astype(np.float32)
+    core.save(path, {"x": core.Histogram.of(x)})
+    wide = qcore("inspect", path, "--method", "ifmr").out
+    given = ("--method", "ifmr", "--option", "search-range=0.5,0.6")
+    narrow = qcore("inspect", path, *given).out
+    assert float(row(narrow, "x")[-2]) < 0.7 * float(row(wide, "x")[-2])
+
+
+def test_an_unknown_option_of_a_method_is_named(qcore, statistics: Path) -> None:
+    code, _, err = qcore(
+        "inspect", statistics, "--method", "mse", "--option", "strid=2"
+    )
+    assert code > 0
+    assert "has no option 'strid'" in err

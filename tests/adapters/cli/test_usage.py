@@ -38,6 +38,7 @@ def test_the_version_is_told(qcore) -> None:
         (["inspect", "f", "--percentile", "101"], "from 0 to 100; got '101'"),
         (["inspect", "f", "--percentile", "1,2,3"], "must be a number, or LO,HI"),
         (["inspect", "f", "--percentile", "nan"], "from 0 to 100"),
+        (["inspect", "f", "--option", "stride"], "must be NAME=VALUE; got 'stride'"),
         (["inspect", "f", "--activation", "int7"], "choose from"),
         (["demo", "--fast"], "unrecognized arguments: --fast"),
     ],
@@ -54,7 +55,8 @@ def test_methods_are_listed_with_their_options(qcore) -> None:
     assert code == 0
     heads = [line for line in out.splitlines() if not line.startswith(" ")]
     assert [head.partition(":")[0] for head in heads] == list(core.methods())
-    assert "entropy: reads Histogram --start-bin --stride" in heads
+    expected = "entropy: reads Histogram; options: start_bin, stride, num_levels"
+    assert expected in heads
 
 
 def test_backends_are_listed_with_their_library(qcore) -> None:
