@@ -7,6 +7,8 @@ from qcore.typing import Array, DType, Namespace
 TINY = 2.0**-126
 """Smallest normal float32; smaller magnitudes count as zero, as XLA has it."""
 
+LARGEST = (2 - 2.0**-23) * 2.0**127
+"""Largest finite float32."""
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 """Dtypes that data may have."""

@@ -9,6 +9,7 @@ from qcore.statistics import Histogram
 from qcore.typing import Array, Namespace
 
 METRICS = ("mse", "lp", "sqnr")
+"""What errors may be measured by."""
 
 
 def expected_error(
@@ -66,8 +67,7 @@ def expected_error(
         parts = grid_error(counts, scale / width, below, fmt, power, xp=xp)
         error = parts.inside + clipping_weight * parts.clipped
         if metric == "sqnr":
-            moments = [second_moment(counts[:, sign, :], xp=xp) for sign in range(2)]
-            return 10 * xp.log10((moments[0] + moments[1]) / error)
+            return 10 * xp.log10(second_moment(counts, xp=xp) / error)
         n = xp.astype(statistics.zeros + xp.sum(counts, axis=(1, 2)), xp.float64)
         return error * width**power / n
 
@@ -83,10 +83,11 @@ def check_metric(metric: str, p: float, clipping_weight: float) -> float:
     if metric not in METRICS:
         raise ValueError(f"`metric` must be one of {METRICS}; got {metric!r}.")
     if not 0 < p < float("inf"):
-        raise ValueError(f"`p` must be a positive number; got {p!r}.")
+        raise ValueError(f"`p` must be positive and finite; got {p!r}.")
     if not 0 <= clipping_weight < float("inf"):
         raise ValueError(
-            f"`clipping_weight` must not be negative; got {clipping_weight!r}."
+            "`clipping_weight` must be finite and not negative; "
+            f"got {clipping_weight!r}."
         )
     return float(p) if metric == "lp" else 2.0
 

@@ -9,16 +9,13 @@ from collections.abc import Iterable
 
 from array_api_compat import device as device_of
 
-from qcore.arithmetic import TINY, divide, to_computing_dtype
+from qcore.arithmetic import LARGEST, TINY, divide, to_computing_dtype
 from qcore.formats import IntFormat
 from qcore.libraries import arithmetic, namespace
 from qcore.reduce import row_range
 from qcore.scale_formats import power_of_two_scales, two_level_scales
 from qcore.spec import E4M3, E8M0, QParams, QuantSpec
 from qcore.typing import Array, Namespace
-
-_LARGEST = (2 - 2.0**-23) * 2.0**127
-"""Of float32."""
 
 _SCALE_FLOATS = {"float16": (-14, 10, 15), "bfloat16": (-126, 7, 127)}
 """Smallest normal exponent, mantissa bits and largest exponent."""
@@ -71,7 +68,7 @@ def qparams_from_amax(
         amax = _as_float32(amax, xp=xp)
         zero_point = xp.zeros_like(amax, dtype=xp.int32)
         if spec.scale_format == E4M3:
-            amax = xp.minimum(amax, xp.full_like(amax, _LARGEST))
+            amax = xp.minimum(amax, xp.full_like(amax, LARGEST))
             scale, level = two_level_scales(amax, spec, global_scale, xp=xp)
             return QParams(scale, zero_point, spec, level)
         if spec.scale_format == E8M0:

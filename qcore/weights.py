@@ -28,7 +28,11 @@ from qcore.statistics.base import broadcast
 from qcore.typing import Array, Namespace
 
 COARSE = tuple(0.9**i for i in range(21, -1, -1))
-"""First candidates, as parts of the largest weight."""
+"""First candidates, as parts of the largest weight, down to a ninth of it.
+
+They lie so close that `PARTS` of one reach to its neighbour below and half the way to
+the one above.
+"""
 
 PARTS = tuple(0.85 + 0.003125 * i for i in range(65))
 """Then, as parts of the best of these; wider ranges win ties.
@@ -80,7 +84,7 @@ def qparams_from_weights(
     Raises
     ------
     TypeError
-        If the weights are not floating-point.
+        If the weights or `weight` are not floating-point.
     ValueError
         If the spec is asymmetric, the ratio negative, or `weight` does not broadcast.
     """
@@ -169,7 +173,7 @@ def mean_ratio(statistics: Histogram, /, *, xp: Namespace | None = None) -> Arra
         n = xp.sum(counts, axis=(1, 2)) + xp.astype(statistics.zeros, xp.float64)
         n = xp.maximum(n, xp.ones_like(n))
         mean = xp.sum((positive - negative) * middle, axis=1) / n
-        square = second_moment(negative, xp=xp) + second_moment(positive, xp=xp)
+        square = second_moment(statistics.counts, xp=xp)
         variance = square / n - mean * mean
         variance = xp.maximum(variance, mean * mean * (1 / _LARGEST_RATIO))
         one = xp.ones_like(variance)

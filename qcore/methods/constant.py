@@ -4,10 +4,9 @@ For values whose range is known, such as those of a softmax, and for float forma
 take values as they are. The constant observer of PPQ has scale 1.
 """
 
-from qcore.arithmetic import TINY
+from qcore.arithmetic import LARGEST, TINY
 from qcore.formats import IntFormat
 from qcore.methods.ends import spanned
-from qcore.methods.range_search import LARGEST
 from qcore.methods.registry import register_method
 from qcore.spec import QuantSpec
 from qcore.statistics import Histogram, MovingRange, Range, Statistics

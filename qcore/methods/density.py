@@ -100,10 +100,12 @@ def excess_on(line: Line, edge: Array, /, *, xp: Namespace) -> Array:
 
 
 def second_moment(counts: Array, /, *, xp: Namespace) -> Array:
-    """Return the integral of x**2 over the density of counts ``[C, slots]``."""
-    slots = counts.shape[1]
+    """Return the integral of x**2 over the density of counts ``[C, 2, slots]``."""
+    slots = counts.shape[2]
     middle = xp.arange(slots, dtype=xp.float64, device=device_of(counts)) + 0.5
-    return xp.sum(xp.astype(counts, xp.float64) * (middle * middle + 1 / 12), axis=1)
+    squares = xp.astype(counts, xp.float64) * (middle * middle + 1 / 12)
+    sides = xp.sum(squares, axis=2)
+    return sides[:, 0] + sides[:, 1]
 
 
 def _place(tail: Tail, edge: Array, *, xp: Namespace) -> tuple[Array, Array]:

@@ -10,10 +10,9 @@ from math import ceil, log2
 
 from array_api_compat import device as device_of
 
-from qcore.arithmetic import TINY
+from qcore.arithmetic import LARGEST, TINY
 from qcore.formats import IntFormat
 from qcore.methods.ends import best_candidate, gather, spanned
-from qcore.methods.range_search import LARGEST
 from qcore.methods.registry import register_method
 from qcore.methods.squared_error import (
     affine_error,

@@ -8,11 +8,11 @@ steps finer than slots have the error of a uniform density.
 
 from array_api_compat import device as device_of
 
+from qcore.arithmetic import LARGEST
 from qcore.formats import FloatFormat, IntFormat
 from qcore.methods.ends import TIE, best_candidate, gather, mirrored, spanned
 from qcore.methods.floating import floating
 from qcore.methods.options import whole_number
-from qcore.methods.range_search import LARGEST
 from qcore.methods.registry import register_method
 from qcore.methods.squared_error import Sides, affine_error, best_below, sides_of
 from qcore.methods.step_search import search_affine, search_symmetric

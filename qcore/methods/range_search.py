@@ -4,20 +4,17 @@ from dataclasses import replace
 
 from array_api_compat import device as device_of
 
-from qcore.arithmetic import TINY
+from qcore.arithmetic import LARGEST, TINY
 from qcore.formats import IntFormat
 from qcore.kernels import Kernel
 from qcore.methods.candidates import score_candidates
 from qcore.methods.ends import TIE, gather, last_true
-from qcore.methods.squared_error import MANY_CODES, affine_error, sides_of
+from qcore.methods.squared_error import affine_error, affine_terms, sides_of
 from qcore.methods.step_search import search_symmetric
 from qcore.qparams import qparams_from_range
-from qcore.spec import QuantSpec
+from qcore.spec import E4M3, QuantSpec
 from qcore.statistics import Histogram
 from qcore.typing import Array, Namespace
-
-LARGEST = (2 - 2.0**-23) * 2.0**127
-"""Of float32, which a range may not exceed."""
 
 
 def best_range(
@@ -73,7 +70,7 @@ def _errors(
     xp: Namespace,
 ) -> Array:
     """Return the squared errors of ranges ``[C, S]``, infinite where not allowed."""
-    if spec.scale_format == "float8_e4m3fn":
+    if spec.scale_format == E4M3:
         # Its global scale is found when all ranges are known.
         spec = replace(spec, scale_format=None, scale_rounding=None)
     qparams = qparams_from_range(low, high, spec, xp=xp)
@@ -124,7 +121,7 @@ def search_ranges(
         step, split = (xp.take(of, number, axis=1) for of in (steps, below))
         return affine_error(sides, step, split, codes, xp=xp)
 
-    terms = counts.shape[0] * (codes if codes <= MANY_CODES else 1)
+    terms = counts.shape[0] * affine_terms(codes)
     errors = score_candidates(
         score, steps.shape[1], terms, xp=xp, device=device_of(counts)
     )

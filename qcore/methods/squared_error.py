@@ -47,13 +47,8 @@ class Sides(NamedTuple):
 
 def sides_of(counts: Array, /, *, xp: Namespace) -> Sides:
     """Return the densities of counts ``[C, 2, slots]``."""
-    negative, positive = counts[:, 0, :], counts[:, 1, :]
-    tails = tail_of(negative, xp=xp), tail_of(positive, xp=xp)
-    return Sides(
-        *tails,
-        line_of(*tails, xp=xp),
-        second_moment(negative, xp=xp) + second_moment(positive, xp=xp),
-    )
+    tails = tail_of(counts[:, 0, :], xp=xp), tail_of(counts[:, 1, :], xp=xp)
+    return Sides(*tails, line_of(*tails, xp=xp), second_moment(counts, xp=xp))
 
 
 def magnitudes(fmt: Format, /) -> tuple[list[float], list[float]]:
@@ -107,9 +102,7 @@ def symmetric_error(
             fine, steps.shape[1], counts.shape[0], xp=xp, device=device
         )
     parts = gain_parts(counts, fmt, xp=xp)
-    moment = second_moment(counts[:, 0, :], xp=xp) + second_moment(
-        counts[:, 1, :], xp=xp
-    )
+    moment = second_moment(counts, xp=xp)
 
     def score(number: Array) -> Array:
         step = xp.take(steps, number, axis=1)
@@ -174,6 +167,11 @@ def affine_error(
     edges = steps[:, :, None] * (middle - below[:, :, None])
     gain = xp.sum(excess_on(sides.line, edges, xp=xp), axis=-1)
     return _at_least_zero(sides.moment[:, None] - 2 * steps * gain, xp=xp)
+
+
+def affine_terms(codes: int, /) -> int:
+    """Return how many terms `affine_error` adds up for one step and row."""
+    return codes if codes <= MANY_CODES else 1
 
 
 def best_below(line: Line, steps: Array, codes: int, /, *, xp: Namespace) -> Array:

@@ -6,8 +6,8 @@ from qcore.formats import Format
 from qcore.kernels import Kernel
 from qcore.methods.candidates import score_candidates
 from qcore.methods.squared_error import (
-    MANY_CODES,
     affine_error,
+    affine_terms,
     best_below,
     sides_of,
     symmetric_error,
@@ -81,7 +81,7 @@ def search_affine(
         below = best_below(sides.line, step, codes, xp=xp)
         return affine_error(sides, step, below, codes, xp=xp)
 
-    terms = counts.shape[0] * (codes if codes <= MANY_CODES else 1)
+    terms = counts.shape[0] * affine_terms(codes)
     errors = score_candidates(
         score, steps.shape[1], terms, xp=xp, device=device_of(counts)
     )
