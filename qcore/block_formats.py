@@ -32,7 +32,7 @@ def block_spec(
         ``"mxfp8_e4m3"``, ``"mxfp8_e5m2"``, ``"mxfp6_e2m3"``, ``"mxfp6_e3m2"``,
         ``"mxfp4"``, ``"mxint8"`` or ``"nvfp4"``.
     axis : int, optional
-        The axis that is cut into blocks, that of the products' sum.
+        The axis that is cut into blocks: the one that products are summed along.
     scale_rounding : str, optional
         As in `QuantSpec`. By default no value of MX saturates, as in TensorRT Model
         Optimizer; ``"floor"`` is the rule of the specification.

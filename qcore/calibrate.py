@@ -110,8 +110,8 @@ def compute_range(
         tainted = statistics.nans + xp.sum(statistics.infs, axis=-1) > 0
         if is_concrete(statistics.min, xp):
             _check_data(statistics, tainted, nonfinite, xp=xp)
-        low, pairs = statistics.min, tuple(options.items())
-        ends = solve(low, statistics, spec, chosen, pairs, xp=xp)
+        pairs = tuple(options.items())
+        ends = solve(statistics.min, statistics, spec, chosen, pairs, xp=xp)
         lo, hi = ends[0, :], ends[1, :]
         if nonfinite == "raise":
             nan = xp.full_like(lo, float("nan"))

@@ -22,7 +22,7 @@ class Comparison:
     Attributes
     ----------
     methods : tuple of str
-        Their names, with options in brackets.
+        Their names, each with the options given to it.
     lo, hi : array
         float32 ``[M, C]``.
     errors : array
@@ -41,7 +41,7 @@ class Comparison:
     metric: str
 
     def __str__(self) -> str:
-        """Return a line for each method: ends of the widest range, mean error, wins."""
+        """Return a line for each method: outermost ends, mean error, wins."""
         xp = namespace(self.lo)
         lo, hi, errors, best = (
             to_host(x, xp=xp) for x in (self.lo, self.hi, self.errors, self.best)
@@ -100,6 +100,11 @@ def compare_methods(
         Norm of ``"lp"``, and weight of what lies beyond a range.
     nonfinite : {"raise", "ignore"}, optional
         As in `calibrate`.
+
+    Returns
+    -------
+    Comparison
+        In the order of `methods`.
 
     Raises
     ------

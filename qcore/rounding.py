@@ -1,4 +1,7 @@
-"""Rounding to whole numbers, in the modes of ONNX and of PPQ's RoundingPolicy."""
+"""Rounding to whole numbers: half to even, as ONNX has it, and other modes.
+
+PPQ's RoundingPolicy has those to the nearest and ``"up"``.
+"""
 
 from qcore.typing import Array, Namespace
 

@@ -9,6 +9,8 @@ from qcore.typing import Array
 
 SCALE_DTYPES = ("float32", "float16", "bfloat16")
 E8M0, E4M3 = "float8_e8m0fnu", "float8_e4m3fn"
+"""Formats that scales may have."""
+
 SCALE_ROUNDINGS = {E8M0: ("up", "floor", "nearest"), E4M3: ("half_even", "up")}
 """Of scales in each format; the first is the default."""
 

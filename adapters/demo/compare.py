@@ -84,7 +84,7 @@ def histogram_methods() -> list[str]:
     return [
         name
         for name in qcore.methods()
-        if name != "constant"  # which decides from nothing
+        if name != "constant"  # which does not look at what was seen
         and any(issubclass(Histogram, kind) for kind in find_method(name).needs)
     ]
 

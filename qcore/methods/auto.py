@@ -25,6 +25,7 @@ CANDIDATES: tuple[Candidate, ...] = (
     "floating",
     "mse",
 )
+"""All that choose by what a histogram saw."""
 
 
 @register_method("auto", "mix", needs=(Histogram,))

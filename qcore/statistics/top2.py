@@ -12,9 +12,9 @@ every scale keeps the row's order in the interval from ``L2 / (qmax - 1/2)`` to
 ``L1 / (m + 1/2)``, m the smaller of qmax - 1 and ``floor((L1 + L2) / (2 (L1 - L2)))``;
 that is ``2 L1`` where L2 = 0.
 
-The isotone observer of PPQ has this from. It ends the interval at ``2 (L1 - L2)``,
-where the codes may be equal (1.4 and 0.6 at scale 1), and takes magnitudes if
-symmetric; here values are compared, as argmax does.
+This is the idea of the isotone observer of PPQ. That one ends the interval at
+``2 (L1 - L2)``, where the codes may be equal (1.4 and 0.6 at scale 1), and takes
+magnitudes if symmetric; here values are compared, as argmax does.
 """
 
 from collections.abc import Sequence
@@ -40,11 +40,11 @@ from qcore.statistics.ranges import Range
 from qcore.statistics.tally import count, to_float32
 from qcore.typing import Array, Namespace
 
-OCTAVE = 32
+PER_OCTAVE = 32
 """Scales in an octave: they have few enough bits that scale x code is exact."""
 
 SCALES = tuple(
-    2.0**e * (1 + f / OCTAVE) for e in range(-125, 128) for f in range(OCTAVE)
+    2.0**e * (1 + f / PER_OCTAVE) for e in range(-125, 128) for f in range(PER_OCTAVE)
 )
 """The grid; from 2**-125, where what counts as zero has code zero."""
 
