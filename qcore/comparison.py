@@ -1,14 +1,12 @@
 """What each method would choose, and what it would cost."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from qcore.calibrate import compute_range
-from qcore.expected_error import check_metric, expected_error
 from qcore.libraries import arithmetic, namespace
-from qcore.methods.auto import CANDIDATES, Candidate, best_of, with_options
-from qcore.qparams import qparams_from_range
+from qcore.methods.auto import CANDIDATES, Candidate, judge, with_options
 from qcore.spec import QuantSpec
 from qcore.statistics import Histogram
 from qcore.transfer import to_host
@@ -126,22 +124,17 @@ def compare_methods(
     'mse'
     """
     how: dict[str, Any] = {"metric": metric, "p": p, "clipping_weight": clipping_weight}
-    check_metric(**how)
     pairs = with_options(methods)
     xp = namespace(statistics.min, xp)
+
+    def find(name: str, options: Mapping[str, Any]) -> tuple[Array, Array]:
+        return compute_range(
+            statistics, spec, name, nonfinite=nonfinite, xp=xp, **options
+        )
+
     with arithmetic(xp):
-        lows, highs, errors = [], [], []
-        for name, options in pairs:
-            lo, hi = compute_range(
-                statistics, spec, name, nonfinite=nonfinite, xp=xp, **options
-            )
-            qparams = qparams_from_range(lo, hi, spec, xp=xp)
-            lows.append(lo)
-            highs.append(hi)
-            errors.append(expected_error(statistics, qparams, xp=xp, **how))
-        lo, hi, error = (xp.stack(part) for part in (lows, highs, errors))
-        best = best_of(lo, hi, error, highest=metric == "sqnr", xp=xp)
-    return Comparison(tuple(map(_named, pairs)), lo, hi, error, best, metric)
+        found = judge(statistics, spec, find, pairs, how, xp=xp)
+    return Comparison(tuple(map(_named, pairs)), *found, metric)
 
 
 def _named(pair: tuple[str, object]) -> str:

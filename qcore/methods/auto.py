@@ -3,11 +3,12 @@
 Horizon's MixObserver does so with nine percentiles and the data itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from qcore.expected_error import check_metric, expected_error
 from qcore.methods.ends import TIE, gather, last_true
+from qcore.methods.range_search import judged_alone
 from qcore.methods.registry import find_method, register_method
 from qcore.qparams import qparams_from_range
 from qcore.spec import QuantSpec
@@ -65,22 +66,48 @@ def auto(
         If there is no candidate, or an option of the metric is out of range.
     UnknownMethodError
         If no method has a candidate's name.
+    StatisticsError
+        If a candidate needs other statistics.
+    TypeError
+        If a candidate lacks one of its options.
     """
     how: dict[str, Any] = {"metric": metric, "p": p, "clipping_weight": clipping_weight}
-    check_metric(**how)
-    lows, highs, errors = [], [], []
-    for name, options in with_options(methods):
-        lo, hi = find_method(name)(statistics, spec, xp=xp, **options)
-        qparams = qparams_from_range(lo, hi, spec, xp=xp)
-        lows.append(lo)
-        highs.append(hi)
-        errors.append(expected_error(statistics, qparams, xp=xp, **how))
-    lo, hi, error = (xp.stack(part) for part in (lows, highs, errors))
-    best = best_of(lo, hi, error, highest=metric == "sqnr", xp=xp)
+
+    def find(name: str, options: Mapping[str, Any]) -> tuple[Array, Array]:
+        return find_method(name)(statistics, spec, xp=xp, **options)
+
+    lo, hi, _, best = judge(statistics, spec, find, with_options(methods), how, xp=xp)
     return tuple(
         gather(xp.permute_dims(end, (1, 0)), best[:, None], xp=xp)[:, 0]
         for end in (lo, hi)
     )
+
+
+def judge(
+    statistics: Histogram,
+    spec: QuantSpec,
+    find: Callable[[str, Mapping[str, Any]], tuple[Array, Array]],
+    methods: Sequence[tuple[str, Mapping[str, Any]]],
+    how: Mapping[str, Any],
+    /,
+    *,
+    xp: Namespace,
+) -> tuple[Array, Array, Array, Array]:
+    """Return ends, float32, and errors, float64, of M methods, and which is best.
+
+    ``[M, C]`` each but the last, int64 ``[C]``. `find` gives the range of a method.
+    """
+    check_metric(**how)
+    lows, highs, errors = [], [], []
+    for name, options in methods:
+        lo, hi = find(name, options)
+        qparams = qparams_from_range(lo, hi, judged_alone(spec), xp=xp)
+        lows.append(lo)
+        highs.append(hi)
+        errors.append(expected_error(statistics, qparams, xp=xp, **how))
+    lo, hi, error = (xp.stack(part) for part in (lows, highs, errors))
+    best = best_of(lo, hi, error, highest=how["metric"] == "sqnr", xp=xp)
+    return lo, hi, error, best
 
 
 def with_options(

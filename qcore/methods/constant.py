@@ -73,7 +73,8 @@ def _ends(
         return float(ends[0]), float(ends[1])
     if amax is not None:
         return -_checked("amax", amax, LARGEST), float(amax)
-    scale = _checked("scale", 1.0 if scale is None else scale, LARGEST / fmt.max)
+    farthest = max(fmt.max, -getattr(fmt, "qmin", 0))
+    scale = _checked("scale", 1.0 if scale is None else scale, LARGEST / farthest)
     if spec.symmetric:
         return -scale * fmt.max, scale * fmt.max
     assert isinstance(fmt, IntFormat)  # QuantSpec refuses asymmetric floats

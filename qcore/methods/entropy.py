@@ -13,6 +13,7 @@ the form in which a window costs one term a group.
 from array_api_compat import device as device_of
 
 from qcore.formats import FloatFormat
+from qcore.methods.balance import is_balanced
 from qcore.methods.divergence import divergence
 from qcore.methods.ends import (
     best_candidate,
@@ -21,7 +22,6 @@ from qcore.methods.ends import (
 )
 from qcore.methods.options import whole_number
 from qcore.methods.registry import register_method
-from qcore.methods.saturation import is_balanced
 from qcore.spec import QuantSpec
 from qcore.statistics import Histogram
 from qcore.typing import Array, Namespace

@@ -70,10 +70,7 @@ def _errors(
     xp: Namespace,
 ) -> Array:
     """Return the squared errors of ranges ``[C, S]``, infinite where not allowed."""
-    if spec.scale_format == E4M3:
-        # Its global scale is found when all ranges are known.
-        spec = replace(spec, scale_format=None, scale_rounding=None)
-    qparams = qparams_from_range(low, high, spec, xp=xp)
+    qparams = qparams_from_range(low, high, judged_alone(spec), xp=xp)
     steps = xp.astype(qparams.scale, xp.float64) / statistics.width[:, None]
     fmt = spec.format
     if spec.symmetric:
@@ -82,6 +79,17 @@ def _errors(
     below = xp.astype(qparams.zero_point, xp.float64) - fmt.qmin
     codes = fmt.qmax - fmt.qmin
     return search_ranges(statistics.counts, steps, below, allowed, codes, xp=xp)
+
+
+def judged_alone(spec: QuantSpec, /) -> QuantSpec:
+    """Return the spec under which the range of one entry is judged.
+
+    The global scale of scales of float8_e4m3fn is found when all ranges are known, so
+    that they are judged as if not rounded.
+    """
+    if spec.scale_format != E4M3:
+        return spec
+    return replace(spec, scale_format=None, scale_rounding=None)
 
 
 @Kernel

@@ -211,11 +211,19 @@ def _cells(
     )
 
 
-def _fine_error(tail: Tail, step: Array, reach: Array, *, xp: Namespace) -> Array:
-    """Return one side's error where steps are finer than slots."""
+def fine_parts(
+    tail: Tail, step: Array, reach: Array, /, *, xp: Namespace
+) -> tuple[Array, Array]:
+    """Return one side's errors inside and beyond a reach, of steps finer than slots."""
     beyond, saturated = mass_and_square_beyond(tail, reach, xp=xp)
     inside = tail.mass[:, :1] - beyond
-    return step * step * (1 / 12) * inside + saturated
+    return step * step * (1 / 12) * inside, saturated
+
+
+def _fine_error(tail: Tail, step: Array, reach: Array, *, xp: Namespace) -> Array:
+    """Return one side's error where steps are finer than slots."""
+    inside, saturated = fine_parts(tail, step, reach, xp=xp)
+    return inside + saturated
 
 
 def _at_least_zero(x: Array, *, xp: Namespace) -> Array:

@@ -148,3 +148,19 @@ def test_data_of_zeros_has_a_range() -> None:
     h = Histogram.of(np.zeros(5, np.float32))
     for metric in ("mse", "sqnr"):
         assert calibrate(h, SPECS["int8"], "auto", metric=metric).scale == 1
+
+
+def test_under_a_global_scale_the_order_of_the_blocks_does_not_matter() -> None:
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(64, 16)) * 2.0 ** rng.integers(-9, 9, (64, 1))).astype("f4")
+    spec = QuantSpec("float4_e2m1fn", scale_format="float8_e4m3fn")
+    ends = [
+        compute_range(
+            Histogram.of(rows, granularity=PerChannel(0)), spec, "auto", methods=NAMES
+        )[1]
+        for rows in (x, x[::-1])
+    ]
+    assert np.array_equal(ends[0], ends[1][::-1])
+    h = Histogram.of(x, granularity=PerChannel(0))
+    table = compare_methods(h, spec, methods=NAMES)
+    assert np.array_equal(table.hi[table.best, np.arange(64)], ends[0])

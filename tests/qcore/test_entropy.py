@@ -92,7 +92,7 @@ def best_range(h: Histogram, spec: QuantSpec) -> Ends:
 def found_range(h: Histogram, spec: QuantSpec, **options: Any) -> Ends:
     """Return the range by divergence alone, from as many slots on as there are groups.
 
-    tests/qcore/test_saturation.py has the default's floor.
+    tests/qcore/test_balance.py has the default's floor.
     """
     options = {"start_bin": len(cells_of(spec))} | options
     lo, hi = compute_range(h, spec, "entropy", **options)

@@ -7,7 +7,7 @@ import pytest
 
 from qcore import Histogram, PerChannel, QuantSpec, compute_range
 from qcore.libraries import arithmetic, namespace
-from qcore.methods.saturation import is_balanced
+from qcore.methods.balance import is_balanced
 
 SPECS = {
     "int8": QuantSpec("int8"),

@@ -1,8 +1,8 @@
 """Which windows lose no more to saturation than to rounding."""
 
-from qcore.formats import FloatFormat
-from qcore.methods.density import mass_and_square_beyond, tail_of
-from qcore.methods.squared_error import symmetric_error
+from qcore.formats import FloatFormat, IntFormat
+from qcore.methods.density import tail_of
+from qcore.methods.squared_error import fine_parts, symmetric_error
 from qcore.spec import QuantSpec
 from qcore.typing import Array, Namespace
 
@@ -32,16 +32,18 @@ def is_balanced(
         Booleans ``[C, S]``.
     """
     fmt = spec.format
-    tails = [tail_of(counts[:, sign, :], xp=xp) for sign in range(2)]
-    sides = zip(tails, (below, above), strict=True)
-    parts = [mass_and_square_beyond(tail, reach, xp=xp) for tail, reach in sides]
-    beyond, lost = (sum(part) for part in zip(*parts, strict=True))
-    if isinstance(fmt, FloatFormat):
-        every = symmetric_error(counts, above * (1 / fmt.max), fmt, xp=xp)
-        rounded = every - lost
+    if spec.symmetric:
+        step = above * (1 / fmt.max)
     else:
-        codes = fmt.qmax if spec.symmetric else fmt.qmax - fmt.qmin
-        step = (above if spec.symmetric else below + above) * (1 / codes)
-        held = sum(tail.mass[:, :1] for tail in tails) - beyond
-        rounded = step * step * (1 / 12) * held
+        assert isinstance(fmt, IntFormat)  # QuantSpec refuses asymmetric floats
+        step = (below + above) * (1 / (fmt.qmax - fmt.qmin))
+    inside, beyond = [], []
+    for sign, reach in enumerate((below, above)):
+        tail = tail_of(counts[:, sign, :], xp=xp)
+        rounded, saturated = fine_parts(tail, step, reach, xp=xp)
+        inside.append(rounded)
+        beyond.append(saturated)
+    lost, rounded = beyond[0] + beyond[1], inside[0] + inside[1]
+    if isinstance(fmt, FloatFormat):
+        rounded = symmetric_error(counts, step, fmt, xp=xp) - lost
     return lost - lost[:, -1:] <= rounded
