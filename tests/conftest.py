@@ -5,6 +5,7 @@ function eagerly and, on JAX, under jit as well; `float_dtype` is each floating 
 of up to 32 bits that the library has. Ids such as ``jax-jit-bfloat16`` work with -k.
 """
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from importlib import import_module
@@ -66,11 +67,38 @@ def pytest_configure(config: pytest.Config) -> None:
         import_module("torch").set_default_device("cuda")
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    required = session.config.getoption("--require-library")
-    if required is None:
+def _required(config: pytest.Config) -> str | None:
+    name = (config.getoption("--require-library") or "").partition(":")[0]
+    return name.replace("strict", "array_api_strict") or None
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Leave out what the session of another library tests, and that of numpy alone."""
+    required = _required(config)
+    if required is None or required == "numpy":
         return
-    name = required.partition(":")[0].replace("strict", "array_api_strict")
+    kept: list[pytest.Item] = []
+    others: list[pytest.Item] = []
+    for item in items:
+        (kept if _concerns(item, required) else others).append(item)
+    config.hook.pytest_deselected(items=others)
+    items[:] = kept
+
+
+def _concerns(item: pytest.Item, library: str) -> bool:
+    """Return whether a test is of a library, or names it in its id or its text."""
+    if own := _library(item).partition(":")[0]:
+        return own == library
+    text = inspect.getsource(item.function)  # type: ignore[attr-defined]
+    return library in item.nodeid or library.removeprefix("array_api_") in text
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    name = _required(session.config)
+    if name is None:
+        return
     if not any(name == _library(item).partition(":")[0] for item in session.items):
         raise pytest.UsageError(f"no test of the required library {name} was collected")
 
