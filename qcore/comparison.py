@@ -50,7 +50,7 @@ class Comparison:
                 name,
                 f"{lo[m].min():.6g}",
                 f"{hi[m].max():.6g}",
-                f"{errors[m].mean():.6g}",
+                f"{_mean(errors[m]):.6g}",
                 f"{(best == m).sum()} of {len(best)}",
             ]
             for m, name in enumerate(self.methods)
@@ -135,6 +135,12 @@ def compare_methods(
     with arithmetic(xp):
         found = judge(statistics, spec, find, pairs, how, xp=xp)
     return Comparison(tuple(map(_named, pairs)), *found, metric)
+
+
+def _mean(errors: Any) -> float:
+    """Return the mean of the errors that are numbers; zeros have no ratio."""
+    known = errors[errors == errors]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _named(pair: tuple[str, object]) -> str:
