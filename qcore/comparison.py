@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 from qcore.calibrate import compute_range
@@ -139,8 +140,8 @@ def compare_methods(
 
 def _mean(errors: Any) -> float:
     """Return the mean of the errors that are numbers; zeros have no ratio."""
-    known = errors[errors == errors]
-    return float(known.mean()) if len(known) else float("nan")
+    known = [error for error in errors.tolist() if not isnan(error)]
+    return sum(known) / len(known) if known else float("nan")
 
 
 def _named(pair: tuple[str, object]) -> str:
