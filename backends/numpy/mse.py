@@ -16,6 +16,7 @@ from qcore.methods.ends import TIE
 from qcore.methods.range_search import search_ranges
 from qcore.methods.squared_error import (
     MANY_CODES,
+    NOISE,
     Sides,
     best_below,
     gain_parts,
@@ -58,7 +59,7 @@ def _(
         return result
 
     bound = saturation(sides, steps * negative, steps * positive, xp=np)
-    return _search(errors, bound, allowed, len(parts[0][1]))
+    return _search(errors, bound, allowed, sides.moment, len(parts[0][1]))
 
 
 @search_affine.accelerate(NAME)
@@ -106,11 +107,15 @@ def _search_affine(
         return result
 
     bound = saturation(sides, steps * below, steps * (codes - below), xp=np)
-    return _search(errors, bound, allowed, codes)
+    return _search(errors, bound, allowed, sides.moment, codes)
 
 
 def _search(
-    errors: Errors, bound: np.ndarray, allowed: np.ndarray, terms: int
+    errors: Errors,
+    bound: np.ndarray,
+    allowed: np.ndarray,
+    moment: np.ndarray,
+    terms: int,
 ) -> np.ndarray:
     """Return the errors ``[C, S]`` of what may be the best, infinity elsewhere."""
     result = np.full(bound.shape, np.inf)
@@ -126,7 +131,8 @@ def _search(
     first[:, ::STRIDE] = allowed[:, ::STRIDE]
     evaluate(first)
     least = result.min(axis=1, keepdims=True)
-    evaluate(allowed & ~first & (bound <= least * TIE))
+    noise = NOISE * moment[:, None]
+    evaluate(allowed & ~first & (bound <= least * TIE + noise))
     return result
 
 

@@ -32,7 +32,9 @@ def mirrored(amax: Array, spec: QuantSpec, /, *, xp: Namespace) -> tuple[Array, 
     return (-amax if spec.format.signed else xp.zeros_like(amax)), amax
 
 
-def best_candidate(objective: Array, allowed: Array, /, *, xp: Namespace) -> Array:
+def best_candidate(
+    objective: Array, allowed: Array, noise: Array | float = 0.0, /, *, xp: Namespace
+) -> Array:
     """Return the index of the chosen candidate of each row.
 
     Parameters
@@ -41,18 +43,20 @@ def best_candidate(objective: Array, allowed: Array, /, *, xp: Namespace) -> Arr
         float64 ``[C, S]``, not negative, for ranges in ascending order.
     allowed : array
         Booleans of that shape.
+    noise : array or float, optional
+        ``[C, 1]``: objectives that differ by no more are as good.
 
     Returns
     -------
     array
         int64 ``[C]``: the largest range among those whose objective is at most
-        ``min * TIE``, so that the last bits, which differ between libraries, do not
-        choose. NaN and infinity never win; where nothing does, -1.
+        ``min * TIE + noise``, so that the last bits, which differ between
+        libraries, do not choose. NaN and infinity never win; where nothing does, -1.
     """
     usable = xp.logical_and(allowed, xp.isfinite(objective))
     infinity = xp.full_like(objective, float("inf"))
     least = xp.min(xp.where(usable, objective, infinity), axis=1, keepdims=True)
-    is_best = xp.logical_and(usable, objective <= least * TIE)
+    is_best = xp.logical_and(usable, objective <= least * TIE + noise)
     return last_true(is_best, xp=xp)
 
 

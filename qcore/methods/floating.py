@@ -17,6 +17,7 @@ from qcore.methods.registry import register_method
 from qcore.methods.squared_error import (
     affine_error,
     best_below,
+    noise_of,
     sides_of,
     symmetric_error,
 )
@@ -63,7 +64,8 @@ def floating(
     # A range of less than a normal number would get the scale 1.
     is_normal = xp.logical_and(outer >= TINY, outer <= LARGEST)
     allowed = xp.logical_and(is_normal, reach * width < 2 * extent[:, None])
-    best = best_candidate(errors, allowed, xp=xp)[:, None]
+    noise = noise_of(statistics.counts, spec, xp=xp)
+    best = best_candidate(errors, allowed, noise, xp=xp)[:, None]
     index = xp.clip(best, 0, None)
     lo, hi = (
         xp.where(best < 0, xp.zeros_like(width), gather(side, index, xp=xp) * width)

@@ -14,7 +14,13 @@ from qcore.methods.ends import TIE, best_candidate, gather, mirrored, spanned
 from qcore.methods.floating import floating
 from qcore.methods.options import whole_number
 from qcore.methods.registry import register_method
-from qcore.methods.squared_error import Sides, affine_error, best_below, sides_of
+from qcore.methods.squared_error import (
+    Sides,
+    affine_error,
+    best_below,
+    noise_of,
+    sides_of,
+)
 from qcore.methods.step_search import search_affine, search_symmetric
 from qcore.spec import E8M0, QuantSpec
 from qcore.statistics import Histogram
@@ -65,8 +71,7 @@ def mse(
     if spec.symmetric:
         amax = _symmetric(statistics, spec, high, candidates, xp=xp)
         return mirrored(amax, spec, xp=xp)
-    assert isinstance(spec.format, IntFormat)  # QuantSpec refuses asymmetric floats
-    return _asymmetric(statistics, spec.format, low, high, candidates, xp=xp)
+    return _asymmetric(statistics, spec, low, high, candidates, xp=xp)
 
 
 def _reaches(
@@ -100,7 +105,8 @@ def _symmetric(
     errors = search_symmetric(
         statistics.counts, reaches * (1 / fmt.max), allowed, fmt, xp=xp
     )
-    best = best_candidate(errors, allowed, xp=xp)[:, None]
+    noise = noise_of(statistics.counts, spec, xp=xp)
+    best = best_candidate(errors, allowed, noise, xp=xp)[:, None]
     reach = gather(reaches, xp.clip(best, 0, None), xp=xp)
     reach = xp.where(best < 0, limit, reach)[:, 0] * statistics.width
     return xp.astype(xp.clip(reach, None, LARGEST), xp.float32)
@@ -108,7 +114,7 @@ def _symmetric(
 
 def _asymmetric(
     statistics: Histogram,
-    fmt: IntFormat,
+    spec: QuantSpec,
     low: Array,
     high: Array,
     candidates: tuple[int, int],
@@ -116,6 +122,8 @@ def _asymmetric(
     xp: Namespace,
 ) -> tuple[Array, Array]:
     """Return the chosen ends, float32 ``[C]`` each."""
+    fmt = spec.format
+    assert isinstance(fmt, IntFormat)  # QuantSpec refuses asymmetric floats
     codes = fmt.qmax - fmt.qmin
     below, above = (
         (xp.astype(end, xp.float64) / statistics.width)[:, None] for end in (-low, high)
@@ -124,7 +132,8 @@ def _asymmetric(
     widths, allowed = _reaches(below + above, last, candidates, xp=xp)
     steps = widths * (1 / codes)
     errors = search_affine(statistics.counts, steps, allowed, codes, xp=xp)
-    best = best_candidate(errors, allowed, xp=xp)[:, None]
+    noise = noise_of(statistics.counts, spec, xp=xp)
+    best = best_candidate(errors, allowed, noise, xp=xp)[:, None]
     # Nothing but zeros has no width; its step is of no matter but must be one.
     step = gather(steps, xp.clip(best, 0, None), xp=xp)
     step = xp.where(best < 0, xp.ones_like(step), step)
@@ -132,7 +141,7 @@ def _asymmetric(
     sides = sides_of(statistics.counts, xp=xp)
     splits = _splits(sides, step, codes, below, above, xp=xp)
     errors = affine_error(sides, step, splits, codes, xp=xp)
-    is_good = errors <= xp.min(errors, axis=1, keepdims=True) * TIE
+    is_good = errors <= xp.min(errors, axis=1, keepdims=True) * TIE + noise
     # Of equally good zero points, one that reaches least beyond the values seen.
     idle = xp.maximum(splits * step - below, (codes - splits) * step - above)
     idle = xp.where(is_good, idle, xp.full_like(idle, float("inf")))

@@ -9,7 +9,7 @@ from qcore.formats import IntFormat
 from qcore.kernels import Kernel
 from qcore.methods.candidates import score_candidates
 from qcore.methods.ends import TIE, gather, last_true
-from qcore.methods.squared_error import affine_error, affine_terms, sides_of
+from qcore.methods.squared_error import affine_error, affine_terms, noise_of, sides_of
 from qcore.methods.step_search import search_symmetric
 from qcore.qparams import qparams_from_range
 from qcore.spec import E4M3, QuantSpec
@@ -50,8 +50,9 @@ def best_range(
     # A range without extent would get the scale 1, of whatever data.
     allowed = xp.maximum(-low, high) >= TINY
     errors = _errors(statistics, low, high, allowed, spec, xp=xp)
+    noise = noise_of(statistics.counts, spec, xp=xp)
     least = xp.min(errors, axis=1, keepdims=True)
-    is_best = xp.logical_and(allowed, errors <= least * TIE)
+    is_best = xp.logical_and(allowed, errors <= least * TIE + noise)
     extent = xp.astype(high, xp.float64) - xp.astype(low, xp.float64)
     extent = xp.where(is_best, extent, xp.full_like(extent, -1.0))
     is_widest = extent >= xp.max(extent, axis=1, keepdims=True)

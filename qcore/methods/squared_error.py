@@ -29,10 +29,18 @@ from qcore.methods.density import (
     second_moment,
     tail_of,
 )
+from qcore.spec import QuantSpec
 from qcore.typing import Array, Namespace
 
 MANY_CODES = 1 << 9
 """More codes than this on one side count as a fine grid."""
+
+
+NOISE = 1e-12
+"""Of the second moment: what is left of a smaller error is rounding error.
+
+Sums over thousands of slots differ by 1e-14 or so between libraries.
+"""
 
 
 class Sides(NamedTuple):
@@ -64,6 +72,19 @@ def magnitudes(fmt: Format, /) -> tuple[list[float], list[float]]:
 def is_fine(fmt: Format, /) -> bool:
     """Return whether steps count as finer than slots."""
     return max(len(side) for side in magnitudes(fmt)) > MANY_CODES
+
+
+def noise_of(counts: Array, spec: QuantSpec, /, *, xp: Namespace) -> Array:
+    """Return by how much errors may differ for nothing, float64 ``[C, 1]``.
+
+    Those of fine grids are sums of positive terms, which lose nothing.
+    """
+    fmt = spec.format
+    if spec.symmetric or isinstance(fmt, FloatFormat):
+        is_difference = not is_fine(fmt)
+    else:
+        is_difference = fmt.qmax - fmt.qmin <= MANY_CODES
+    return NOISE * is_difference * second_moment(counts, xp=xp)[:, None]
 
 
 def symmetric_error(

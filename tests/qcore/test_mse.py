@@ -247,3 +247,21 @@ def test_sixteen_bits_lose_nearly_as_little_as_they_can() -> None:
         fake = fake_quantize(x, calibrate(Histogram.of(x), spec, "mse"))
         error = np.mean((x.astype(np.float64) - fake) ** 2)
         assert error <= 1.002 * least_error(x, spec)
+
+
+@pytest.mark.parametrize("method", ["mse", "hfmg"])
+@pytest.mark.parametrize("spec", ["int4", "float8_e5m2", "float4_e2m1fn"])
+@pytest.mark.parametrize(
+    "values", [[0.9, 0.8999], [1.0, 1.0, 0.9995], [0.99, 0.99, -0.001]]
+)
+def test_all_libraries_choose_alike_where_errors_are_rounding_errors(
+    run, array, to_numpy, values, spec, method
+):
+    x = np.asarray(values, dtype=np.float32)
+    for symmetric in [True] if spec.startswith("float") else [True, False]:
+        how = QuantSpec(spec, symmetric=symmetric)
+        found = run(
+            lambda x, how=how: calibrate(Histogram.of(x), how, method).scale, array(x)
+        )
+        expected = calibrate(Histogram.of(x), how, method).scale
+        assert float(to_numpy(found)) == float(expected)
