@@ -13,7 +13,7 @@ ReLU it outweighs the first, and a slightly smaller scale often makes it vanish.
 from array_api_compat import device as device_of
 
 from qcore.affine import to_grid
-from qcore.arithmetic import to_computing_dtype
+from qcore.arithmetic import LARGEST, to_computing_dtype
 from qcore.formats import FloatFormat
 from qcore.kernels import map_blocks
 from qcore.libraries import arithmetic, namespace
@@ -86,10 +86,13 @@ def qparams_from_weights(
     TypeError
         If the weights or `weight` are not floating-point.
     ValueError
-        If the spec is asymmetric, the ratio negative, or `weight` does not broadcast.
+        If the spec is asymmetric, the ratio negative or infinite, or `weight` does not
+        broadcast.
     """
-    if not mean_ratio >= 0:
-        raise ValueError(f"`mean_ratio` must not be negative; got {mean_ratio}.")
+    if not 0 <= mean_ratio < float("inf"):
+        raise ValueError(
+            f"`mean_ratio` must be finite and not negative; got {mean_ratio}."
+        )
     xp = namespace(weights, xp)
     with arithmetic(xp):
         data = to_computing_dtype(weights, xp=xp)
@@ -138,13 +141,16 @@ def qparams_from_weights(
                 found = xp.where(found < 0, xp.full_like(found, len(parts) - 1), found)
                 return largest * xp.take(table, found)[:, None]
 
-            widest = sizes * (_OCTAVE if isinstance(spec.format, FloatFormat) else 1)
+            octaves = _OCTAVE if isinstance(spec.format, FloatFormat) else 1.0
+            widest = xp.where(sizes <= LARGEST / octaves, sizes * octaves, sizes)
             return least(PARTS, least(COARSE, widest))[None, :, 0]
 
         count, columns = rows.shape
-        found = score_candidates(
-            best, count, max(columns, 1), xp=xp, device=device_of(weights)
-        )
+        found = amax
+        if count:
+            found = score_candidates(
+                best, count, columns, xp=xp, device=device_of(weights)
+            )
         shape = spec.granularity.scale_shape(weights.shape)
         found = xp.reshape(found, shape)
         return qparams_from_amax(found, spec, global_scale=level, xp=xp)

@@ -35,7 +35,7 @@ def score_candidates(
     array
         float64 ``[C, candidates]``.
     """
-    size = min(max(BLOCK // terms, 1), candidates)
+    size = min(max(BLOCK // max(terms, 1), 1), candidates)
     count = -(-candidates // size)
     number = xp.arange(count * size, dtype=xp.int64, device=device)
     number = xp.minimum(number, xp.full_like(number, candidates - 1))

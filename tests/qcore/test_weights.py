@@ -114,9 +114,26 @@ def test_padding_of_a_block_has_no_weight():
         np.testing.assert_array_equal(found[:, column], alone.scale[:, 0])
 
 
-def test_a_negative_ratio_is_refused():
-    with pytest.raises(ValueError, match="`mean_ratio` must not be negative"):
-        qparams_from_weights(rows(), SPEC, mean_ratio=-1.0)
+@pytest.mark.parametrize("ratio", [-1.0, float("inf"), float("nan")])
+def test_a_senseless_ratio_is_refused(ratio):
+    with pytest.raises(ValueError, match="`mean_ratio` must be finite and not neg"):
+        qparams_from_weights(rows(), SPEC, mean_ratio=ratio)
+
+
+@pytest.mark.parametrize("name", ["int8", "float8_e4m3fn"])
+def test_scales_of_the_largest_weights_are_finite(name):
+    x = np.asarray([3e38, 1e38], dtype=np.float32)
+    assert np.isfinite(qparams_from_weights(x, QuantSpec(name)).scale).all()
+
+
+@pytest.mark.parametrize("shape", [(0, 8), (4, 0)])
+def test_no_weights_have_scales_of_1_or_none(run, array, to_numpy, shape):
+    scales = run(
+        lambda x: qparams_from_weights(x, QuantSpec("int8", PerChannel(0))).scale,
+        array(np.zeros(shape, dtype=np.float32)),
+    )
+    expected = np.ones((shape[0], 1), dtype=np.float32)
+    np.testing.assert_array_equal(to_numpy(scales), expected)
 
 
 def test_asymmetric_weights_are_refused():
