@@ -26,6 +26,9 @@ from qcore.spec import QuantSpec
 from qcore.statistics import Histogram
 from qcore.typing import Array, Namespace
 
+MOST_LEVELS = 1 << 16
+"""As many as the widest format has codes."""
+
 
 @register_method("entropy", "kl", needs=(Histogram,))
 def entropy(
@@ -54,24 +57,24 @@ def entropy(
         window that loses more to saturation than to rounding is chosen: else a few
         large values beside a bulk, as ReLU leaves them, are all cut off.
     stride : int, optional
-        Slots between candidates.
+        Slots between candidates; the widest is the range of the values seen.
     num_levels : int, optional
-        Groups of an integer format, at least 2; by default the codes that magnitudes
+        Groups of an integer format, 2 to 2**16; by default the codes that magnitudes
         have (onnxruntime's ``num_quantized_bins``).
 
     Raises
     ------
     ValueError
-        If `start_bin` or `num_levels` is less than 2, `stride` less than 1, or
-        `num_levels` is given for a float format.
+        If `start_bin` is less than 2, `num_levels` out of range, `stride` less than 1,
+        or `num_levels` is given for a float format.
     """
     cells = _cells(spec, num_levels)
     slots = statistics.slots
     start = len(cells) - 1 if start_bin is None else start_bin
     start = min(whole_number("start_bin", start, 2), slots)
-    reaches = range(start, slots + 1, whole_number("stride", stride, 1))
+    reaches = [*range(start, slots, whole_number("stride", stride, 1)), slots]
     device = device_of(statistics.k)
-    reach = xp.asarray(list(reaches), dtype=xp.int64, device=device)
+    reach = xp.asarray(reaches, dtype=xp.int64, device=device)
     low, high = spanned(statistics.min, statistics.max, spec, xp=xp)
     line, first, last, beside, used = _windows(
         statistics, spec, reach, low, high, xp=xp
@@ -128,7 +131,7 @@ def _cells(spec: QuantSpec, num_levels: int | None) -> tuple[float, ...]:
     signed = spec.symmetric and fmt.signed
     groups = 2 ** (fmt.bits - signed)
     if num_levels is not None:
-        groups = whole_number("num_levels", num_levels, 2)
+        groups = whole_number("num_levels", num_levels, 2, MOST_LEVELS)
     return tuple(k / groups for k in range(groups + 1))
 
 

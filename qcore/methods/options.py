@@ -1,16 +1,18 @@
 """Options that several methods take, checked alike."""
 
+from math import isinf
 
-def whole_number(name: str, value: int, least: int) -> int:
+
+def whole_number(name: str, value: int, least: int, most: float = float("inf")) -> int:
     """Return the value of an option that counts something.
 
     Raises
     ------
     ValueError
-        If it is no integer or less than `least`.
+        If it is no integer, less than `least` or more than `most`.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(
-            f"`{name}` must be an integer of at least {least}; got {value!r}."
-        )
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not (is_whole and least <= value <= most):
+        extent = f"of at least {least}" if isinf(most) else f"from {least} to {most}"
+        raise ValueError(f"`{name}` must be an integer {extent}; got {value!r}.")
     return value

@@ -194,6 +194,12 @@ def test_start_bin_and_stride_name_the_windows_that_are_tried() -> None:
     assert found_range(h, spec, start_bin=9, stride=7)[1] == t * h.width[0]
 
 
+def test_a_long_stride_still_tries_the_range_of_all_values() -> None:
+    x = np.concatenate([samples("gaussian"), np.full(400, 60, dtype=np.float32)])
+    h = Histogram.of(x)
+    assert found_range(h, QuantSpec("int8"), stride=4000) == (-60.0, 60.0)
+
+
 def test_a_start_beyond_all_values_keeps_them_all() -> None:
     h = Histogram.of(samples("outlier"))
     assert found_range(h, QuantSpec("int8"), start_bin=10**6) == (-9.0, 9.0)
@@ -209,7 +215,10 @@ def test_the_number_of_groups_can_be_chosen() -> None:
         found_range(h, QuantSpec("float4_e2m1fn"), num_levels=8)
 
 
-@pytest.mark.parametrize("options", [{"start_bin": 1}, {"stride": 0}, {"stride": 1.5}])
+@pytest.mark.parametrize(
+    "options",
+    [{"start_bin": 1}, {"stride": 0}, {"stride": 1.5}, {"num_levels": 10**30}],
+)
 def test_a_senseless_option_is_named(options: dict[str, Any]) -> None:
     h = Histogram.of(samples("gaussian"))
     with pytest.raises(ValueError, match=f"`{next(iter(options))}` must be an integer"):
