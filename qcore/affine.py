@@ -8,7 +8,7 @@ it. The division is a true one: multiplying by ``1 / scale`` moves ties.
 from qcore.arithmetic import TINY, check_codes, divide, to_computing_dtype
 from qcore.formats import FloatFormat, Format, IntFormat
 from qcore.kernels import Kernel
-from qcore.libraries import arithmetic, is_concrete, library_name, namespace
+from qcore.libraries import arithmetic, check_library, is_concrete, namespace
 from qcore.minifloat import decode, encode, round_to_format
 from qcore.rounding import round_to_integer
 from qcore.spec import QParams
@@ -188,18 +188,12 @@ def _aligned(
     return data, xp.astype(scale, data.dtype), zero_point
 
 
-def _check_library(scale: Array, xp: Namespace) -> None:
-    library, own = library_name(xp), library_name(namespace(scale))
-    if library != own:
-        raise TypeError(f"scales must be of the data's library, {library}; got {own}.")
-
-
 def _expanded(
     qparams: QParams, shape: tuple[int, ...], *, xp: Namespace
 ) -> tuple[Array, Array]:
     granularity = qparams.spec.granularity
     if is_concrete(qparams.scale, xp):  # a compiler would trace the inference too
-        _check_library(qparams.scale, xp)
+        check_library(qparams.scale, xp, "scales")
     scale = xp.astype(qparams.scale, xp.float32)
     return (
         granularity.expand(scale, shape, xp=xp),

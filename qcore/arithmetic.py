@@ -53,6 +53,17 @@ def to_computing_dtype(x: Array, /, *, xp: Namespace) -> Array:
     return xp.astype(x, xp.float32)
 
 
+def broadcast(y: Array, x: Array, name: str, *, xp: Namespace) -> Array:
+    """Return `y` in the shape of the data `x`."""
+    try:
+        return xp.broadcast_to(y, x.shape)
+    except (ValueError, RuntimeError):
+        raise ValueError(
+            f"`{name}` must broadcast to the shape of the data; "
+            f"got {tuple(y.shape)} and {tuple(x.shape)}."
+        ) from None
+
+
 @Kernel
 def divide(x: Array, scale: Array, /, *, xp: Namespace) -> Array:
     """Return the correctly rounded quotient; `scale` broadcasts and is positive.

@@ -1,7 +1,7 @@
 """How far quantized data will be from what statistics describe."""
 
 from qcore.errors import StatisticsError
-from qcore.libraries import arithmetic, namespace
+from qcore.libraries import arithmetic, check_library, namespace
 from qcore.methods.density import second_moment
 from qcore.methods.grid_error import grid_error
 from qcore.spec import QParams
@@ -9,6 +9,8 @@ from qcore.statistics import Histogram
 from qcore.typing import Array, Namespace
 
 METRICS = ("mse", "lp", "sqnr")
+MOST_P = 8
+"""Powers of float32 numbers up to this one are float64 numbers."""
 """What errors may be measured by."""
 
 
@@ -35,7 +37,7 @@ def expected_error(
         Mean squared error over all finite values, zeros too; mean of ``|error|**p``; or
         the signal's mean square over the mean squared error, in dB.
     p : float, optional
-        The norm of ``"lp"``, more than 0; llm-compressor takes 2.4.
+        The norm of ``"lp"``, in (0, 8]; llm-compressor takes 2.4.
     clipping_weight : float, optional
         How much the error of values beyond the range counts, 0 or more; AIMET takes 3.
 
@@ -58,6 +60,7 @@ def expected_error(
             f"the expected error needs Histogram; got {type(statistics).__name__}."
         )
     xp = namespace(statistics.min, xp)
+    check_library(qparams.scale, xp, "scales")
     with arithmetic(xp):
         counts, width = statistics.counts, statistics.width
         scale = _flat(xp.astype(qparams.scale, xp.float64), statistics.channels, xp=xp)
@@ -82,8 +85,8 @@ def check_metric(metric: str, p: float, clipping_weight: float) -> float:
     """
     if metric not in METRICS:
         raise ValueError(f"`metric` must be one of {METRICS}; got {metric!r}.")
-    if not 0 < p < float("inf"):
-        raise ValueError(f"`p` must be positive and finite; got {p!r}.")
+    if not 0 < p <= MOST_P:
+        raise ValueError(f"`p` must lie in (0, {MOST_P}]; got {p!r}.")
     if not 0 <= clipping_weight < float("inf"):
         raise ValueError(
             "`clipping_weight` must be finite and not negative; "

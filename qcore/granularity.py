@@ -95,7 +95,8 @@ class PerBlock:
     size: int
 
     def __post_init__(self) -> None:
-        """Refuse a size that makes no block."""
+        """Refuse a size that makes no block, hold the axis as a plain integer."""
+        object.__setattr__(self, "axis", index(self.axis))
         if not (isinstance(self.size, int) and self.size > 0):
             raise ValueError(
                 f"block size must be a positive integer; got {self.size!r}."

@@ -100,3 +100,10 @@ def is_concrete(x: Array, xp: Namespace, /) -> bool:
 def detached(x: Array, xp: Namespace, /) -> Array:
     """Return the values of `x` without the graph of a library that differentiates."""
     return _libraries.get(library_name(xp), _PLAIN).detached(x)
+
+
+def check_library(x: Array, xp: Namespace, what: str, /) -> None:
+    """Raise TypeError if an array is not of the library of `xp`."""
+    library, own = library_name(xp), library_name(namespace(x))
+    if library != own:
+        raise TypeError(f"{what} must be of the data's library, {library}; got {own}.")

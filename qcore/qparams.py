@@ -9,9 +9,9 @@ from collections.abc import Iterable
 
 from array_api_compat import device as device_of
 
-from qcore.arithmetic import LARGEST, TINY, divide, to_computing_dtype
+from qcore.arithmetic import LARGEST, TINY, broadcast, divide, to_computing_dtype
 from qcore.formats import IntFormat
-from qcore.libraries import arithmetic, namespace
+from qcore.libraries import arithmetic, check_library, is_concrete, namespace
 from qcore.reduce import row_range
 from qcore.scale_formats import power_of_two_scales, two_level_scales
 from qcore.spec import E4M3, E8M0, QParams, QuantSpec
@@ -69,7 +69,8 @@ def qparams_from_amax(
         zero_point = xp.zeros_like(amax, dtype=xp.int32)
         if spec.scale_format == E4M3:
             amax = xp.minimum(amax, xp.full_like(amax, LARGEST))
-            scale, level = two_level_scales(amax, spec, global_scale, xp=xp)
+            level = _checked_global_scale(global_scale, amax, xp=xp)
+            scale, level = two_level_scales(amax, spec, level, xp=xp)
             return QParams(scale, zero_point, spec, level)
         if spec.scale_format == E8M0:
             scale = power_of_two_scales(amax, spec.format.max, spec, xp=xp)
@@ -192,6 +193,23 @@ def _check_global_scale(spec: QuantSpec, global_scale: Array | None) -> None:
             f"`global_scale` must be None unless scales are of {E4M3}; the spec has "
             f"the scale format {spec.scale_format!r}."
         )
+
+
+def _checked_global_scale(
+    global_scale: Array | None, amax: Array, *, xp: Namespace
+) -> Array | None:
+    """Return a global scale of the library of `amax` that broadcasts to it."""
+    if global_scale is None:
+        return None
+    check_library(global_scale, xp, "`global_scale`")
+    broadcast(global_scale, amax, "global_scale", xp=xp)
+    if is_concrete(global_scale, xp):
+        usable = xp.logical_and(global_scale > 0, xp.isfinite(global_scale))
+        # NaN is what data that held NaN has led to.
+        usable = xp.logical_or(usable, xp.isnan(global_scale))
+        if not bool(xp.all(usable)):
+            raise ValueError("`global_scale` must be positive and finite.")
+    return global_scale
 
 
 def _as_float32(x: Array, *, xp: Namespace) -> Array:

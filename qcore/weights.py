@@ -13,10 +13,10 @@ ReLU it outweighs the first, and a slightly smaller scale often makes it vanish.
 from array_api_compat import device as device_of
 
 from qcore.affine import to_grid
-from qcore.arithmetic import LARGEST, to_computing_dtype
+from qcore.arithmetic import LARGEST, broadcast, to_computing_dtype
 from qcore.formats import FloatFormat
 from qcore.kernels import map_blocks
-from qcore.libraries import arithmetic, namespace
+from qcore.libraries import arithmetic, check_library, is_concrete, namespace
 from qcore.methods.candidates import score_candidates
 from qcore.methods.density import second_moment
 from qcore.methods.ends import best_candidate
@@ -24,7 +24,6 @@ from qcore.qparams import qparams_from_amax
 from qcore.reduce import reduce_amax
 from qcore.spec import QParams, QuantSpec
 from qcore.statistics import Histogram
-from qcore.statistics.base import broadcast
 from qcore.typing import Array, Namespace
 
 COARSE = tuple(0.9**i for i in range(21, -1, -1))
@@ -86,8 +85,8 @@ def qparams_from_weights(
     TypeError
         If the weights or `weight` are not floating-point.
     ValueError
-        If the spec is asymmetric, the ratio negative or infinite, or `weight` does not
-        broadcast.
+        If the spec is asymmetric, the ratio negative or infinite, or `weight` negative,
+        NaN or of a shape that does not broadcast.
     """
     if not 0 <= mean_ratio < float("inf"):
         raise ValueError(
@@ -97,11 +96,7 @@ def qparams_from_weights(
     with arithmetic(xp):
         data = to_computing_dtype(weights, xp=xp)
         rows, keep = spec.granularity.to_rows(data, xp=xp)
-        shares = None
-        if weight is not None:
-            weight = to_computing_dtype(weight, xp=xp)
-            whole = broadcast(weight, weights, "weight", xp=xp)
-            shares, _ = spec.granularity.to_rows(whole, xp=xp)
+        shares = None if weight is None else _shares(weight, weights, spec, xp=xp)
         amax = reduce_amax(rows, axis=1, xp=xp)
         level = qparams_from_amax(amax, spec, xp=xp).global_scale
 
@@ -154,6 +149,17 @@ def qparams_from_weights(
         shape = spec.granularity.scale_shape(weights.shape)
         found = xp.reshape(found, shape)
         return qparams_from_amax(found, spec, global_scale=level, xp=xp)
+
+
+def _shares(weight: Array, weights: Array, spec: QuantSpec, *, xp: Namespace) -> Array:
+    """Return how much each weight counts, as rows of the spec's granularity."""
+    check_library(weight, xp, "`weight`")
+    weight = to_computing_dtype(weight, xp=xp)
+    if is_concrete(weight, xp) and not bool(xp.all(weight >= 0)):
+        raise ValueError("`weight` must not be negative or NaN.")
+    whole = broadcast(weight, weights, "weight", xp=xp)
+    rows: Array = spec.granularity.to_rows(whole, xp=xp)[0]
+    return rows
 
 
 def mean_ratio(statistics: Histogram, /, *, xp: Namespace | None = None) -> Array:

@@ -119,11 +119,28 @@ def with_options(
     ------
     ValueError
         If there is none.
+    TypeError
+        If one is neither a name nor a pair of a name and a mapping.
     """
-    pairs = [(m, {}) if isinstance(m, str) else (m[0], m[1]) for m in methods]
+    single = isinstance(methods, str)
+    pairs = [(m, {}) if isinstance(m, str) else m for m in methods]
+    if single or not all(map(_is_pair, pairs)):
+        raise TypeError(
+            "`methods` must be a sequence of names, or of pairs of a name and options; "
+            f"got {methods!r}."
+        )
     if not pairs:
         raise ValueError("`methods` must name at least one method; got none.")
     return pairs
+
+
+def _is_pair(candidate: Any) -> bool:
+    return (
+        isinstance(candidate, tuple)
+        and len(candidate) == 2
+        and isinstance(candidate[0], str)
+        and isinstance(candidate[1], Mapping)
+    )
 
 
 def best_of(

@@ -22,6 +22,9 @@ from qcore.spec import QuantSpec
 from qcore.statistics import Histogram
 from qcore.typing import Array, Namespace
 
+_MOST_FACTORS = 1000
+"""Whose pairs, a million, are as many as memory should hold for an entry."""
+
 
 @register_method("ifmr", needs=(Histogram,))
 def ifmr(
@@ -106,7 +109,13 @@ def _factors(search_range: tuple[float, float], search_step: float) -> list[floa
             f"`search_step` must lie in (0, {float(end - start)}], the extent of "
             f"`search_range`; got {search_step!r}."
         )
-    return [float(start + i * step) for i in range((end - start) // step + 1)]
+    count = (end - start) // step + 1
+    if count > _MOST_FACTORS:
+        raise ValueError(
+            f"`search_step` must give at most {_MOST_FACTORS} factors; got {count} of "
+            f"{search_step!r} in {search_range!r}."
+        )
+    return [float(start + i * step) for i in range(count)]
 
 
 def _decimal(x: float) -> Fraction:

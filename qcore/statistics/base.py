@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 from array_api_compat import device as device_of
 
-from qcore.arithmetic import check_floating, dtype_name
+from qcore.arithmetic import broadcast, check_floating, dtype_name
 from qcore.granularity import Granularity, PerTensor
 from qcore.libraries import arithmetic, detached, library_name, namespace
 from qcore.transfer import from_host, to_host, transfer
@@ -198,17 +198,6 @@ def data_rows(
         raise TypeError(f"`mask` must be boolean; got {dtype_name(mask.dtype)}.")
     chosen, _ = granularity.to_rows(broadcast(mask, x, "mask", xp=xp), xp=xp)
     return rows, chosen  # false in padding too
-
-
-def broadcast(y: Array, x: Array, name: str, *, xp: Namespace) -> Array:
-    """Return `y` in the shape of the data `x`."""
-    try:
-        return xp.broadcast_to(y, x.shape)
-    except (ValueError, RuntimeError):
-        raise ValueError(
-            f"`{name}` must broadcast to the shape of the data; "
-            f"got {tuple(y.shape)} and {tuple(x.shape)}."
-        ) from None
 
 
 def state_extents(granularity: Granularity, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -5,11 +5,11 @@ from typing import ClassVar, Self
 
 from array_api_compat import device as device_of
 
+from qcore.arithmetic import broadcast
 from qcore.granularity import Granularity, PerTensor
 from qcore.libraries import arithmetic, namespace
 from qcore.statistics.base import (
     Statistics,
-    broadcast,
     data_rows,
     state_extents,
     static,

@@ -164,3 +164,11 @@ def test_under_a_global_scale_the_order_of_the_blocks_does_not_matter() -> None:
     h = Histogram.of(x, granularity=PerChannel(0))
     table = compare_methods(h, spec, methods=NAMES)
     assert np.array_equal(table.hi[table.best, np.arange(64)], ends[0])
+
+
+@pytest.mark.parametrize(
+    "methods", ["mse", [5], [("percentile",)], [("percentile", None)]]
+)
+def test_candidates_that_are_none_are_refused(methods: Any) -> None:
+    with pytest.raises(TypeError, match="`methods` must be a sequence of names"):
+        compare_methods(state(), SPECS["int8"], methods=methods)

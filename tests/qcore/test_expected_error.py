@@ -94,7 +94,7 @@ def test_any_norm_and_weight_of_what_is_clipped(
 
 
 @pytest.mark.parametrize(
-    "option", [{"p": 0}, {"p": float("nan")}, {"clipping_weight": -1}]
+    "option", [{"p": 0}, {"p": 9}, {"p": float("nan")}, {"clipping_weight": -1}]
 )
 def test_a_senseless_option_is_named(option: dict[str, float]) -> None:
     h = Histogram.of(samples(50))
@@ -188,3 +188,11 @@ def test_other_statistics_are_refused() -> None:
     seen = Range.of(samples(50))
     with pytest.raises(StatisticsError, match="needs Histogram; got Range"):
         expected_error(seen, calibrate(seen, SPECS["int8"], "minmax"))  # type: ignore[arg-type]
+
+
+def test_scales_must_be_of_the_library_of_the_statistics() -> None:
+    strict = pytest.importorskip("array_api_strict")
+    x = samples(50)
+    qparams = calibrate(Histogram.of(strict.asarray(x)), SPECS["int8"])
+    with pytest.raises(TypeError, match="scales must be of the data's library"):
+        expected_error(Histogram.of(x), qparams)

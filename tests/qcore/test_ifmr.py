@@ -118,3 +118,9 @@ def test_each_channel_is_searched_as_if_alone():
 def test_an_option_out_of_range_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         found_range(Histogram.of(samples("gaussian")), QuantSpec(), **options)
+
+
+def test_so_many_factors_are_refused() -> None:
+    h = Histogram.of(np.ones(3, np.float32))
+    with pytest.raises(ValueError, match="at most 1000 factors"):
+        compute_range(h, QuantSpec(), "ifmr", search_step=1e-6)

@@ -174,3 +174,17 @@ def test_the_global_scale_is_a_leaf_of_a_torch_tree():
         flat, tree = pytree.tree_flatten(found)
         assert len(flat) == leaves
         assert pytree.tree_unflatten(flat, tree).global_scale is found.global_scale
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, np.inf])
+def test_a_global_scale_must_be_positive(bad: float) -> None:
+    spec = QuantSpec("float4_e2m1fn", scale_format="float8_e4m3fn")
+    with pytest.raises(ValueError, match="`global_scale` must be positive"):
+        qparams_from_amax(np.ones(3, "f4"), spec, global_scale=np.float32(bad))
+
+
+def test_a_global_scale_must_broadcast() -> None:
+    spec = QuantSpec("float4_e2m1fn", scale_format="float8_e4m3fn")
+    for shape in (5, (5, 3)):
+        with pytest.raises(ValueError, match="`global_scale` must broadcast"):
+            qparams_from_amax(np.ones(3, "f4"), spec, global_scale=np.ones(shape, "f4"))

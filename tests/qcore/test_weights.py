@@ -154,3 +154,15 @@ def test_the_ratio_is_that_of_the_moments(array, to_numpy):
 def test_inputs_that_do_not_vary_have_a_ratio_of_100_at_most(values, expected):
     found = mean_ratio(Histogram.of(np.float32(values)))
     assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("bad", [-1, np.nan])
+def test_a_weight_must_not_be_negative(bad):
+    with pytest.raises(ValueError, match="`weight` must not be negative"):
+        qparams_from_weights(rows(), SPEC, weight=np.float32(bad))
+
+
+def test_a_weight_must_be_of_the_same_library():
+    strict = pytest.importorskip("array_api_strict")
+    with pytest.raises(TypeError, match="`weight` must be of the data's library"):
+        qparams_from_weights(rows(), SPEC, weight=strict.ones(40))
