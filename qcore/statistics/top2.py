@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Self
 
 from array_api_compat import device as device_of
 
-from qcore.arithmetic import TINY, divide
+from qcore.arithmetic import TINY, broadcast, divide
 from qcore.formats import Format, IntFormat, parse_format
 from qcore.granularity import (
     Granularity,
