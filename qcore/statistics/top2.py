@@ -35,7 +35,7 @@ from qcore.granularity import (
 )
 from qcore.kernels import Kernel
 from qcore.libraries import arithmetic, detached, namespace
-from qcore.statistics.base import Statistics, broadcast, static
+from qcore.statistics.base import Statistics, static
 from qcore.statistics.ranges import Range
 from qcore.statistics.tally import count, to_float32
 from qcore.typing import Array, Namespace
