@@ -58,7 +58,9 @@ def test_any_method_can_choose_the_range(rng, method):
     seen = Histogram.of(weight, bins=512, granularity=PerChannel(0))
     expected = calibrate(seen, QuantSpec(), method).scale[:, 0]
     np.testing.assert_array_equal(stored.scale, expected)
-    assert (stored.scale < np.abs(weight).max(axis=1) / 127).all()
+    whole = np.abs(weight).max(axis=1) / np.float32(127)
+    assert (stored.scale <= whole).all()
+    assert method == "entropy" or (stored.scale < whole).all()
 
 
 @pytest.mark.parametrize("ratio", [0.0, 7.0])
