@@ -11,7 +11,7 @@ from record import record
 import qcore
 
 N = 1 << 18
-ROUNDS = 15
+ROUNDS = 61
 SEARCHES = {
     "entropy, 128 levels": (qcore.QuantSpec("int8"), "entropy", 5),
     "entropy, 256 levels": (qcore.QuantSpec("uint8"), "entropy", 10),

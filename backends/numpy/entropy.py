@@ -51,14 +51,20 @@ def _(
         places = pattern[:, :-1] + wider * table.shape[1]
         moved = start.any()
         sums = np.empty(len(window))
-        for width in np.unique(widths):
-            (part,) = np.nonzero(widths == width)
-            index = places[rests[part]]
+        parts = [np.nonzero(widths == width)[0] for width in np.unique(widths)]
+        # Kept for all widths: the allocator would map and clear fresh pages for each.
+        indices = np.empty((max(map(len, parts)), groups), np.int64)
+        terms = np.empty(indices.shape)
+        for part in parts:
+            width = int(widths[part[0]])
+            index, term = indices[: len(part)], terms[: len(part)]
+            places.take(rests[part], axis=0, out=index, mode="clip")
             index += width * order
             if moved:
                 index += start[part, None]
             two_rows = table[width - least : width - least + 2].reshape(-1)
-            sums[part] = two_rows.take(index, mode="clip").sum(axis=-1)
+            two_rows.take(index, out=term, mode="clip")
+            sums[part] = term.sum(axis=-1)
         result[channel, window] = sums
     return result
 
