@@ -41,7 +41,7 @@ Errors = Callable[[np.ndarray, np.ndarray], np.ndarray]
 def _(
     counts: np.ndarray, steps: np.ndarray, allowed: np.ndarray, fmt: Format, /
 ) -> Any:
-    """4096 slots, int8: 3.2 ms; the reference takes 8.3 ms (bench_search.py)."""
+    """4096 slots: see benchmarks/bench_search.py."""
     if is_fine(fmt):
         return NotImplemented
     negative, positive = (levels[-1] for levels in magnitudes(fmt))
@@ -82,7 +82,7 @@ def _(
     codes: int,
     /,
 ) -> Any:
-    """4096 slots, hfmg in 8 bits: 7 ms; the reference takes 160 (bench_search.py)."""
+    """4096 slots, as ifmr and hfmg search them: see benchmarks/bench_search.py."""
     if codes > MANY_CODES:
         return NotImplemented
     return _search_affine(sides_of(counts, xp=np), steps, below, allowed, codes)

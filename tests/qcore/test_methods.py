@@ -56,7 +56,6 @@ def pairs(specs: dict[str, QuantSpec], names: Iterable[str] = methods()) -> Any:
 
 
 each_method = pytest.mark.parametrize("method", methods())
-each_pair = pairs(SPECS, SINGLE)
 each_of_more_pairs = pairs(MORE_SPECS)
 
 
@@ -94,7 +93,7 @@ def ends_of(statistics: Any, spec: QuantSpec, method: str) -> Iterator[np.ndarra
     return map(np.asarray, compute_range(statistics, spec, method))
 
 
-@each_pair
+@pairs(SPECS, SINGLE)
 def test_every_library_chooses_the_same_ranges_and_codes(
     array: Callable[..., Any],
     to_numpy: Callable[..., np.ndarray],
