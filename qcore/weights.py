@@ -17,7 +17,7 @@ from qcore.arithmetic import LARGEST, broadcast, to_computing_dtype
 from qcore.formats import FloatFormat
 from qcore.kernels import map_blocks
 from qcore.libraries import arithmetic, check_library, is_concrete, namespace
-from qcore.methods.candidates import score_candidates
+from qcore.methods.candidates import map_entries
 from qcore.methods.density import second_moment
 from qcore.methods.ends import best_candidate
 from qcore.qparams import qparams_from_amax
@@ -143,9 +143,7 @@ def qparams_from_weights(
         count, columns = rows.shape
         found = amax
         if count:
-            found = score_candidates(
-                best, count, columns, xp=xp, device=device_of(weights)
-            )
+            found = map_entries(best, count, columns, xp=xp, device=device_of(weights))
         shape = spec.granularity.scale_shape(weights.shape)
         found = xp.reshape(found, shape)
         return qparams_from_amax(found, spec, global_scale=level, xp=xp)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from array_api_compat import device as device_of
 
 from qcore.kernels import Kernel
-from qcore.methods.candidates import score_candidates
+from qcore.methods.candidates import sum_terms
 from qcore.methods.ends import gather
 from qcore.typing import Array, Namespace
 
@@ -67,7 +67,8 @@ def divergence(
 
     widths = xp.astype(last - first, xp.float64)
     second, final = (
-        first + _rounded_up(widths * cell, xp=xp) for cell in (cells[1], cells[-2])
+        first + xp.astype(rounded_up(widths * cell, xp=xp), xp.int64)
+        for cell in (cells[1], cells[-2])
     )
     ends = (
         (first, first, second, below + aside),
@@ -123,20 +124,22 @@ def merged_information(
     device = device_of(line)
     fractions = xp.asarray(cells, dtype=xp.float64, device=device)
 
-    def score(number: Array) -> Array:
-        start, stop = (
-            xp.take(edge, number, axis=1)[:, :, None] for edge in (first, last)
-        )
-        widths = xp.astype(stop - start, xp.float64)
-        edges = start + _rounded_up(widths * fractions, xp=xp)
+    widths = xp.astype(last - first, xp.float64)[:, :, None]
+    start = first[:, :, None]
+
+    def information(below: Array, above: Array) -> Array:
+        edges = [
+            start + xp.astype(rounded_up(widths * cell, xp=xp), xp.int64)
+            for cell in (below, above)
+        ]
         group, slots = (
-            xp.diff(gather(table, edges, xp=xp), axis=-1)
+            gather(table, edges[1], xp=xp) - gather(table, edges[0], xp=xp)
             for table in (sums.count, sums.filled)
         )
-        return xp.sum(group_information(group, slots, xp=xp), axis=-1)
+        return group_information(group, slots, xp=xp)
 
-    terms = line.shape[0] * len(cells)
-    return score_candidates(score, first.shape[1], terms, xp=xp, device=device)
+    like = xp.zeros_like(sums.count[:, :1] + widths[:, :, 0])
+    return sum_terms(information, (fractions[:-1], fractions[1:]), like, xp=xp)
 
 
 def group_information(group: Array, slots: Array, /, *, xp: Namespace) -> Array:
@@ -167,12 +170,12 @@ def _on_line(edge: Array, sums: Sums, *, xp: Namespace) -> Array:
     return xp.clip(edge, 0, sums.count.shape[1] - 1)
 
 
-def _rounded_up(places: Array, *, xp: Namespace) -> Array:
-    """Return the first slot edges at or beyond fractional places, int64.
+def rounded_up(places: Array, /, *, xp: Namespace) -> Array:
+    """Return the first slot edges at or beyond fractional places, as floats.
 
     The slack is less than the least distance of a true product to an integer.
     """
-    return xp.astype(xp.ceil(places - 1e-11), xp.int64)
+    return xp.ceil(places - 1e-11)
 
 
 def _x_log_x(x: Array, *, xp: Namespace) -> Array:

@@ -4,6 +4,7 @@ from math import prod
 
 from array_api_compat import device as device_of
 
+from qcore.kernels import Kernel
 from qcore.spec import QuantSpec
 from qcore.typing import Array, Namespace
 
@@ -67,6 +68,7 @@ def last_true(mask: Array, /, *, xp: Namespace) -> Array:
     return xp.max(xp.where(mask, index, xp.full_like(index, -1)), axis=1)
 
 
+@Kernel
 def gather(table: Array, index: Array, /, *, xp: Namespace) -> Array:
     """Return ``table[c, index[c, ...]]`` for a table ``[C, n]``.
 

@@ -2,14 +2,11 @@
 
 from dataclasses import replace
 
-from array_api_compat import device as device_of
-
 from qcore.arithmetic import LARGEST, TINY
 from qcore.formats import IntFormat
 from qcore.kernels import Kernel
-from qcore.methods.candidates import score_candidates
 from qcore.methods.ends import TIE, gather, last_true
-from qcore.methods.squared_error import affine_error, affine_terms, noise_of, sides_of
+from qcore.methods.squared_error import affine_error, noise_of, sides_of
 from qcore.methods.step_search import search_symmetric
 from qcore.qparams import qparams_from_range
 from qcore.spec import E4M3, QuantSpec
@@ -124,14 +121,5 @@ def search_ranges(
         float64 ``[C, S]``, in squared slots; infinite where not allowed. A native
         function may give infinity to any range that is not the best.
     """
-    sides = sides_of(counts, xp=xp)
-
-    def score(number: Array) -> Array:
-        step, split = (xp.take(of, number, axis=1) for of in (steps, below))
-        return affine_error(sides, step, split, codes, xp=xp)
-
-    terms = counts.shape[0] * affine_terms(codes)
-    errors = score_candidates(
-        score, steps.shape[1], terms, xp=xp, device=device_of(counts)
-    )
+    errors = affine_error(sides_of(counts, xp=xp), steps, below, codes, xp=xp)
     return xp.where(allowed, errors, xp.full_like(errors, float("inf")))

@@ -8,7 +8,7 @@ from array_api_compat import device as device_of
 
 from qcore.granularity import PerChannel
 from qcore.kernels import Kernel
-from qcore.methods.candidates import BLOCK, score_candidates
+from qcore.methods.candidates import BLOCK, map_entries
 from qcore.methods.registry import Method
 from qcore.spec import QuantSpec
 from qcore.statistics import Statistics
@@ -52,7 +52,7 @@ def solve(
     entries, numbers = statistics.channels, _numbers(statistics)
     if entries * numbers <= BLOCK or entries == 1:
         return ends(statistics)
-    return score_candidates(
+    return map_entries(
         lambda number: ends(_entries(statistics, number, xp=xp)),
         entries,
         numbers,

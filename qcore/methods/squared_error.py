@@ -18,7 +18,7 @@ from array_api_compat import device as device_of
 
 from qcore.formats import FloatFormat, Format
 from qcore.kernels import fold
-from qcore.methods.candidates import score_candidates
+from qcore.methods.candidates import sum_terms
 from qcore.methods.density import (
     Line,
     Tail,
@@ -107,36 +107,24 @@ def symmetric_error(
     array
         float64 ``[C, S]``, in squared slots.
     """
-    sides = magnitudes(fmt)
-    device = device_of(counts)
     if is_fine(fmt):
-        tails = [tail_of(counts[:, i, :], xp=xp) for i in range(2)]
+        errors = [
+            _fine_error(tail_of(counts[:, i, :], xp=xp), steps, steps * side[-1], xp=xp)
+            for i, side in enumerate(magnitudes(fmt))
+        ]
+        return errors[0] + errors[1]
+    steps = xp.broadcast_to(steps, (counts.shape[0], steps.shape[1]))
+    gain = xp.zeros_like(steps)
+    for tail, edges, spans in gain_parts(counts, fmt, xp=xp):
 
-        def fine(number: Array) -> Array:
-            step = xp.take(steps, number, axis=1)
-            return sum(
-                _fine_error(tail, step, step * side[-1], xp=xp)
-                for tail, side in zip(tails, sides, strict=True)
-            )
+        def lost(
+            edge: Array, span: Array, tail: Tail = tail, steps: Array = steps
+        ) -> Array:
+            return span * excess_beyond(tail, steps[:, :, None] * edge, xp=xp)
 
-        return score_candidates(
-            fine, steps.shape[1], counts.shape[0], xp=xp, device=device
-        )
-    parts = gain_parts(counts, fmt, xp=xp)
+        gain = gain + sum_terms(lost, (edges, spans), steps, xp=xp)
     moment = second_moment(counts, xp=xp)
-
-    def score(number: Array) -> Array:
-        step = xp.take(steps, number, axis=1)
-        gain = sum(
-            xp.sum(
-                spans * excess_beyond(tail, step[:, :, None] * edges, xp=xp), axis=-1
-            )
-            for tail, edges, spans in parts
-        )
-        return _at_least_zero(moment[:, None] - 2 * step * gain, xp=xp)
-
-    terms = counts.shape[0] * max(len(side) for side in sides)
-    return score_candidates(score, steps.shape[1], terms, xp=xp, device=device)
+    return _at_least_zero(moment[:, None] - 2 * steps * gain, xp=xp)
 
 
 def gain_parts(
@@ -171,7 +159,8 @@ def affine_error(
     sides : Sides
         The densities.
     steps, below : array
-        float64 ``[C or 1, S]``: steps in slots, and how many codes lie under zero.
+        float64 that broadcasts to ``[C, S]``: steps in slots, and how many codes lie
+        under zero.
     codes : int
         Steps between the lowest and the highest code.
 
@@ -184,15 +173,15 @@ def affine_error(
         return _fine_error(sides.negative, steps, steps * below, xp=xp) + _fine_error(
             sides.positive, steps, steps * (codes - below), xp=xp
         )
+    steps, below, moment = xp.broadcast_arrays(steps, below, sides.moment[:, None])
     middle = xp.arange(codes, dtype=xp.float64, device=device_of(steps)) + 0.5
-    edges = steps[:, :, None] * (middle - below[:, :, None])
-    gain = xp.sum(excess_on(sides.line, edges, xp=xp), axis=-1)
-    return _at_least_zero(sides.moment[:, None] - 2 * steps * gain, xp=xp)
 
+    def lost(middle: Array, weight: Array) -> Array:
+        edges = steps[:, :, None] * (middle - below[:, :, None])
+        return weight * excess_on(sides.line, edges, xp=xp)
 
-def affine_terms(codes: int, /) -> int:
-    """Return how many terms `affine_error` adds up for one step and row."""
-    return codes if codes <= MANY_CODES else 1
+    gain = sum_terms(lost, (middle, xp.ones_like(middle)), steps, xp=xp)
+    return _at_least_zero(moment - 2 * steps * gain, xp=xp)
 
 
 def best_below(line: Line, steps: Array, codes: int, /, *, xp: Namespace) -> Array:

@@ -1,13 +1,9 @@
 """The squared errors of all the steps a search chooses among."""
 
-from array_api_compat import device as device_of
-
 from qcore.formats import Format
 from qcore.kernels import Kernel
-from qcore.methods.candidates import score_candidates
 from qcore.methods.squared_error import (
     affine_error,
-    affine_terms,
     best_below,
     sides_of,
     symmetric_error,
@@ -75,14 +71,6 @@ def search_affine(
         As of `search_symmetric`.
     """
     sides = sides_of(counts, xp=xp)
-
-    def score(number: Array) -> Array:
-        step = xp.take(steps, number, axis=1)
-        below = best_below(sides.line, step, codes, xp=xp)
-        return affine_error(sides, step, below, codes, xp=xp)
-
-    terms = counts.shape[0] * affine_terms(codes)
-    errors = score_candidates(
-        score, steps.shape[1], terms, xp=xp, device=device_of(counts)
-    )
+    below = best_below(sides.line, steps, codes, xp=xp)
+    errors = affine_error(sides, steps, below, codes, xp=xp)
     return xp.where(allowed, errors, xp.full_like(errors, float("inf")))

@@ -166,6 +166,12 @@ def foldings(array):
     return [(start, items, lambda state, item: 2 * state + item)]
 
 
+def gatherings(array):
+    table = np.random.default_rng(6).random((2, 50))
+    index = np.random.default_rng(7).integers(0, 50, (2, 5, 4))
+    return [(array(table), array(i)) for i in (index, index[:1], index[:, 0])]
+
+
 def hosts(array):
     return [(array(data()),), (array(np.int64([2**60])),)]
 
@@ -203,6 +209,7 @@ ARGUMENTS = {
     "search_symmetric": symmetric_searches,
     "search_affine": affine_searches,
     "search_ranges": range_searches,
+    "gather": gatherings,
     "map_blocks": blocks,
     "fold": foldings,
     "to_host": hosts,
