@@ -16,6 +16,7 @@ from qcore.errors import (
 from qcore.expected_error import expected_error
 from qcore.files import load, save
 from qcore.formats import FloatFormat, IntFormat, parse_format
+from qcore.gradient import straight_through
 from qcore.granularity import PerBlock, PerChannel, PerTensor
 from qcore.methods import methods, register_method
 from qcore.pack import pack, unpack
@@ -72,6 +73,7 @@ __all__ = [
     "register_method",
     "save",
     "stack",
+    "straight_through",
     "tensor_quant",
     "unpack",
     "unstack",

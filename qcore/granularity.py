@@ -29,11 +29,15 @@ class PerTensor:
         """Return the elements as a matrix of shape ``[1, n]``."""
         return xp.reshape(x, (1, prod(x.shape))), None
 
+    def fit(self, scale: Array, shape: tuple[int, ...], /, *, xp: Namespace) -> Array:
+        """Return scales of data of the given shape as they are, a single one as 0-d."""
+        return _fitting(self, scale, shape, xp=xp)
+
     def expand(
         self, scale: Array, shape: tuple[int, ...], /, *, xp: Namespace
     ) -> Array:
         """Return the scale in a shape that broadcasts against the data."""
-        return _fitting(self, scale, shape, xp=xp)
+        return self.fit(scale, shape, xp=xp)
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,15 @@ class PerChannel:
         )
         return xp.reshape(xp.permute_dims(x, kept + reduced), (rows, columns)), None
 
+    def fit(self, scale: Array, shape: tuple[int, ...], /, *, xp: Namespace) -> Array:
+        """Return scales of data of the given shape as they are, a single one as 0-d."""
+        return _fitting(self, scale, shape, xp=xp)
+
     def expand(
         self, scale: Array, shape: tuple[int, ...], /, *, xp: Namespace
     ) -> Array:
         """Return the scales in a shape that broadcasts against the data."""
-        return _fitting(self, scale, shape, xp=xp)
+        return self.fit(scale, shape, xp=xp)
 
 
 @dataclass(frozen=True)
@@ -137,11 +145,15 @@ class PerBlock:
         split = xp.reshape(x, (*scales[: cut + 1], self.size, *scales[cut + 1 :]))
         return xp.reshape(xp.moveaxis(split, cut + 1, -1), (prod(scales), self.size))
 
+    def fit(self, scale: Array, shape: tuple[int, ...], /, *, xp: Namespace) -> Array:
+        """Return scales of data of the given shape as they are, a single one as 0-d."""
+        return _fitting(self, scale, shape, xp=xp)
+
     def expand(
         self, scale: Array, shape: tuple[int, ...], /, *, xp: Namespace
     ) -> Array:
         """Return each block's scale at every element of the block."""
-        scale = _fitting(self, scale, shape, xp=xp)
+        scale = self.fit(scale, shape, xp=xp)
         (cut,) = normalize_axes(self.axis, len(shape))
         if scale.shape != self.scale_shape(shape):
             return scale

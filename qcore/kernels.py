@@ -1,6 +1,8 @@
 """The seam where a backend may replace a portable function by a faster one."""
 
+import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import update_wrapper
 from typing import Any
 
@@ -10,28 +12,67 @@ from qcore.typing import Array, Namespace
 Function = Callable[..., Any]
 
 
+def _is_portable_forced() -> bool:
+    """Return whether ``QCORE_BACKEND=reference`` asks for the portable functions."""
+    wanted = os.environ.get("QCORE_BACKEND", "")
+    if wanted not in ("", "reference"):
+        raise ValueError(f"QCORE_BACKEND must be 'reference' or unset; got {wanted!r}.")
+    return wanted == "reference"
+
+
+PORTABLE = _is_portable_forced()
+"""Whether all natives step aside but those that may be traced, which only say the
+portable function in the words of their library: its loops, its true division."""
+
+
+@dataclass(frozen=True)
+class Declined:
+    """The answer of a native function that leaves a call to the next one, and why."""
+
+    reason: str
+
+
+def declined(reason: str, /) -> Declined:
+    """Return what a native function answers to decline; the report tells the reason."""
+    return Declined(reason)
+
+
+@dataclass(frozen=True)
+class Native:
+    """A native function, and whether it may be given traced arrays."""
+
+    function: Function
+    traceable: bool
+
+    @property
+    def source(self) -> str:
+        """The module that the function comes from."""
+        return str(getattr(self.function, "__module__", "unknown"))
+
+
 class Kernel:
     """A portable function plus the native ones that may stand in for it.
 
-    Calling it runs the native function of the arrays' library. That is the portable
-    `reference` if there is none, if the first argument is being traced and the native
-    one is not `traceable`, or if the native one answers ``NotImplemented``.
+    Calling it asks the native functions of the arrays' library, the one that was
+    registered last first. The portable `reference` runs if there is none, if the first
+    argument is being traced and none is `traceable`, or if all of them decline: answer
+    `declined` or ``NotImplemented``.
 
     Attributes
     ----------
     reference : callable
         The portable function. Counts and codes of every native one must equal it bit
         for bit, objectives of searches far more closely than the tie rule tells apart.
-    native : dict
-        Native functions by library name.
-    traceable : set
-        Libraries whose native function may be given traced arrays.
+    natives : dict
+        Lists of `Native` by library name, in the order in which they are asked.
+    declines : dict
+        For each module that declined: why, the last time.
     """
 
     def __init__(self, reference: Function) -> None:
         self.reference = reference
-        self.native: dict[str, Function] = {}
-        self.traceable: set[str] = set()
+        self.natives: dict[str, list[Native]] = {}
+        self.declines: dict[str, str] = {}
         update_wrapper(self, reference)
 
     def accelerate(
@@ -39,21 +80,22 @@ class Kernel:
     ) -> Callable[[Function], Function]:
         """Return a decorator that registers a native function for `library`."""
 
-        def register(native: Function) -> Function:
-            self.native[library] = native
-            if traceable:
-                self.traceable.add(library)
-            return native
+        def register(function: Function) -> Function:
+            natives = self.natives.setdefault(library, [])
+            natives.insert(0, Native(function, traceable))
+            return function
 
         return register
 
     def __call__(self, x: Array, /, *args: Any, xp: Namespace, **options: Any) -> Any:
-        """Run the native function for `x`, or the reference where it declines."""
-        name = library_name(xp)
-        native = self.native.get(name)
-        if native is not None and (name in self.traceable or is_concrete(x, xp)):
-            result = native(x, *args, **options)
-            if result is not NotImplemented:
+        """Run the first native function that serves `x`, or else the reference."""
+        for native in self.natives.get(library_name(xp), ()):
+            if not native.traceable and (PORTABLE or not is_concrete(x, xp)):
+                continue
+            result = native.function(x, *args, **options)
+            if isinstance(result, Declined):
+                self.declines[native.source] = result.reason
+            elif result is not NotImplemented:
                 return result
         return self.reference(x, *args, xp=xp, **options)
 

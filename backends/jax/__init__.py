@@ -7,9 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from qcore.affine import to_codes, to_grid
+from qcore.affine import fake_quantize_data, quantize_data
 from qcore.arithmetic import divide
 from qcore.backends.jax import entropy
+from qcore.gradient import fake_quantize_gradient
 from qcore.kernels import Kernel, fold, map_blocks
 from qcore.libraries import Library, register_library
 from qcore.methods.ends import gather
@@ -110,8 +111,9 @@ def _compile(kernel: Kernel, *static: int) -> None:
 _compile(tally, 3)
 _compile(regrid)
 _compile(order_intervals, 2)
-_compile(to_codes, 3, 4)
-_compile(to_grid, 3, 4)
+_compile(quantize_data, 3)
+_compile(fake_quantize_data, 3)
+_compile(fake_quantize_gradient, 4)
 
 
 _solve = jax.jit(partial(solve.reference, xp=jnp), static_argnums=(2, 3, 4))

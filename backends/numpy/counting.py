@@ -43,6 +43,7 @@ def _(
     keep: np.ndarray | None,
     weights: np.ndarray | None,
     slots: int,
+    k: np.ndarray | None,
     /,
 ) -> Any:
     """Count in two passes over blocks: the range, then the slots.
@@ -52,7 +53,7 @@ def _(
     if weights is not None:
         return NotImplemented
     channels, columns = rows.shape
-    result = empty_tally(channels, slots, rows, xp=np)
+    result = empty_tally(channels, slots, rows, k, xp=np)
     if columns == 0:
         return result
     for channel in range(channels):
@@ -70,7 +71,7 @@ def _tally_row(row: np.ndarray, channel: int, result: Tally, slots: int) -> None
     amax = max(-low, high)
     if amax < 0:  # nothing finite at all
         return
-    k = _least_k(amax, slots)
+    k = max(_least_k(amax, slots), int(result.k[channel]))
     folded, small = _count_slots(blocks, k, slots)
     positive, negative = small[:EXPONENTS], small[EXPONENTS:]
     positive[0] = negative[0] = 0  # subnormals, which count as zeros

@@ -112,6 +112,29 @@ class Statistics:
                     f"statistics must share their {what}; got {mine} and {theirs}."
                 )
 
+    def _check_data(self, x: Array) -> Namespace:
+        """Return the namespace of data, which must be of the state's kind.
+
+        Raises
+        ------
+        ValueError
+            If the extents, library or device of `x` are not those of the state.
+        TypeError
+            If `x` is not floating-point.
+        """
+        xp = namespace(x)
+        check_floating(x)
+        for what, mine, theirs in (
+            ("extents", self.extents, state_extents(self.granularity, x.shape)),
+            ("library", library_name(self.xp), library_name(xp)),
+            ("device", _device(self.min), _device(x)),
+        ):
+            if mine != theirs:
+                raise ValueError(
+                    f"statistics must share their {what}; got {mine} and {theirs}."
+                )
+        return xp
+
     def _differences(self, other: "Statistics") -> list[tuple[str, Any, Any]]:
         pairs = [("class", type(self).__name__, type(other).__name__)]
         if type(self) is type(other):

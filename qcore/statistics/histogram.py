@@ -105,7 +105,29 @@ class Histogram(Statistics):
             raise ValueError(
                 f"`bins` must be an integer from 2 to {MOST_BINS}; got {bins!r}."
             )
-        xp = namespace(x, xp)
+        return cls._of(
+            x,
+            bins=bins,
+            granularity=granularity,
+            mask=mask,
+            weights=weights,
+            k=None,
+            xp=namespace(x, xp),
+        )
+
+    @classmethod
+    def _of(
+        cls,
+        x: Array,
+        *,
+        bins: int,
+        granularity: Granularity,
+        mask: Array | None,
+        weights: Array | None,
+        k: Array | None,
+        xp: Namespace,
+    ) -> Self:
+        """Return the histogram of `x` on slots of width ``2**k`` or more."""
         with arithmetic(xp):
             rows, keep = data_rows(x, mask, granularity, xp=xp)
             units = None
@@ -113,7 +135,7 @@ class Histogram(Statistics):
                 whole = broadcast(_units(weights, xp=xp), x, "weights", xp=xp)
                 units, _ = granularity.to_rows(whole, xp=xp)
                 keep = units > 0 if keep is None else xp.logical_and(keep, units > 0)
-            counts = tally(rows, keep, units, slots_for(bins), xp=xp)
+            counts = tally(rows, keep, units, slots_for(bins), k, xp=xp)
         return cls(
             **counts._asdict(),
             bins=bins,
@@ -146,15 +168,16 @@ class Histogram(Statistics):
                 "`weights` must be given to every update or to none; "
                 f"this state began {'with' if self.weighted else 'without'} them."
             )
-        return self.merge(
-            type(self).of(
-                x,
-                bins=self.bins,
-                granularity=self.granularity,
-                mask=mask,
-                weights=weights,
-            )
+        batch = self._of(
+            x,
+            bins=self.bins,
+            granularity=self.granularity,
+            mask=mask,
+            weights=weights,
+            k=self.k,
+            xp=self._check_data(x),
         )
+        return self.merge(batch)
 
     def rescale(self, k: Array | int, /) -> Self:
         """

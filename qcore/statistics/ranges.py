@@ -174,7 +174,7 @@ def _range_fields(
 ) -> dict[str, Any]:
     with arithmetic(xp):
         rows, keep = data_rows(x, mask, granularity, xp=xp)
-        seen = tally(rows, keep, None, _FEWEST_SLOTS, xp=xp)
+        seen = tally(rows, keep, None, _FEWEST_SLOTS, None, xp=xp)
         count = xp.sum(seen.counts, axis=(1, 2)) + seen.zeros
     return {
         "min": seen.min,

@@ -42,11 +42,12 @@ def tally(
     keep: Array | None,
     weights: Array | None,
     slots: int,
+    k: Array | None,
     /,
     *,
     xp: Namespace,
 ) -> Tally:
-    """Count the values of each row on the row's own grid.
+    """Count the values of each row on the row's own grid, or on a wider one.
 
     Parameters
     ----------
@@ -58,10 +59,13 @@ def tally(
         int64 of that shape: how often each counts; once by default.
     slots : int
         Slots for each sign, a power of two.
+    k : array or None
+        int32 ``[C]``: log2 of a width that the slots must not go below, so that a batch
+        can be counted in one pass on the grid of what was seen before.
     """
     channels, columns = rows.shape
     if columns == 0:
-        return empty_tally(channels, slots, rows, xp=xp)
+        return empty_tally(channels, slots, rows, k, xp=xp)
     x = to_float32(rows, xp=xp)
     keep = (
         xp.ones(x.shape, dtype=xp.bool, device=device_of(x)) if keep is None else keep
@@ -72,7 +76,8 @@ def tally(
     zero = xp.zeros_like(x)
     value, magnitude = (xp.where(has_slot, y, zero) for y in (x, magnitude))
 
-    k = least_k(xp.max(magnitude, axis=1), slots, xp=xp)
+    least = least_k(xp.max(magnitude, axis=1), slots, xp=xp)
+    k = least if k is None else xp.maximum(least, xp.astype(k, xp.int64))
     inverse = xp.take(_powers(range(-K_MIN, -K_MAX - 1, -1), x, xp=xp), k - K_MIN)
     slot = xp.astype(xp.floor(magnitude * inverse[:, None]), xp.int64)
     exponent = xp.searchsorted(
@@ -175,7 +180,9 @@ def _powers(exponents: range, x: Array, *, xp: Namespace) -> Array:
     return xp.asarray([2.0**e for e in exponents], dtype=x.dtype, device=device_of(x))
 
 
-def empty_tally(channels: int, slots: int, like: Array, /, *, xp: Namespace) -> Tally:
+def empty_tally(
+    channels: int, slots: int, like: Array, k: Array | None, /, *, xp: Namespace
+) -> Tally:
     """Return the counts of no values at all."""
 
     def zeros(*shape: int) -> Array:
@@ -187,7 +194,9 @@ def empty_tally(channels: int, slots: int, like: Array, /, *, xp: Namespace) -> 
     return Tally(
         counts=zeros(2, slots),
         exponents=zeros(2, EXPONENTS),
-        k=xp.astype(zeros() + K_MIN, xp.int32),
+        k=xp.astype(zeros() + K_MIN, xp.int32)
+        if k is None
+        else xp.astype(k, xp.int32, copy=True),
         min=infinity,
         max=-infinity,
         zeros=zeros(),

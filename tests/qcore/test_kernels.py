@@ -1,7 +1,11 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
-from qcore.kernels import Kernel, map_blocks
+from qcore.kernels import Kernel, declined, map_blocks
 from qcore.libraries import library_name
 
 
@@ -33,10 +37,28 @@ def test_the_native_of_the_library_runs(xp, array, to_numpy, double):
     assert to_numpy(found).tolist() == [4, 7]
 
 
-def test_a_native_may_decline(xp, array, to_numpy, double):
-    double.accelerate(library_name(xp))(lambda *_, **__: NotImplemented)
+@pytest.mark.parametrize("answer", [NotImplemented, declined("no")])
+def test_a_native_may_decline(xp, array, to_numpy, double, answer):
+    double.accelerate(library_name(xp))(lambda *_, **__: answer)
     found = double(array(np.float32([1, 2])), by=3, xp=xp)
     assert to_numpy(found).tolist() == [3, 6]
+
+
+def test_the_native_registered_last_is_asked_first(xp, array, to_numpy, double):
+    double.accelerate(library_name(xp))(add_one)
+    double.accelerate(library_name(xp))(lambda x, /, *, by=2: x * by + 2)
+    found = double(array(np.float32([1, 2])), xp=xp)
+    assert to_numpy(found).tolist() == [4, 6]
+
+
+def test_where_the_last_native_declines_the_one_before_it_runs(
+    xp, array, to_numpy, double
+):
+    double.accelerate(library_name(xp))(add_one)
+    double.accelerate(library_name(xp))(lambda *_, **__: declined("an odd number"))
+    found = double(array(np.float32([1, 2])), xp=xp)
+    assert to_numpy(found).tolist() == [3, 5]
+    assert list(double.declines.values()) == ["an odd number"]
 
 
 def test_the_portable_function_stays_reachable(xp, array, to_numpy, double):
@@ -74,6 +96,33 @@ def test_torch_shows_no_fake_tensor_to_a_native(double):
     double.accelerate("torch")(None)  # a call would fail
     with fake():
         assert double(torch.ones(3), xp=torch).shape == (3,)
+
+
+def in_a_process(code, backend):
+    """Run code under a value of QCORE_BACKEND."""
+    return subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env={**os.environ, "QCORE_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("backend", "expected"), [("reference", 4), ("", 5)])
+def test_the_portable_functions_can_be_forced(backend, expected):
+    code = (
+        "import numpy, qcore.kernels, array_api_compat.numpy as xp\n"
+        "double = qcore.kernels.Kernel(lambda x, /, *, xp: x * 2)\n"
+        "double.accelerate('numpy')(lambda x, /: x * 2 + 1)\n"
+        "print(double(numpy.float32(2), xp=xp))"
+    )
+    assert float(in_a_process(code, backend).stdout) == expected
+
+
+def test_another_word_for_the_backend_is_refused():
+    said = in_a_process("import qcore", "numba").stderr
+    assert "QCORE_BACKEND must be 'reference' or unset; got 'numba'" in said
 
 
 def test_blocks_are_mapped_in_order(xp, run, array, to_numpy):
