@@ -1,0 +1,28 @@
+"""How functions are compiled, and in what form they are given arrays."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """Return the function compiled at its first call and kept on disk.
+
+    Never `parallel`: numba's own threads may not be entered by two of Python's.
+    """
+    native: Function = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    return native
+
+
+def readonly(x: np.ndarray, dtype: type) -> np.ndarray:
+    """Return a contiguous view that cannot be written to, or such a copy.
+
+    Some libraries lend their arrays in this form alone, and each form is compiled for.
+    """
+    view = np.ascontiguousarray(x, dtype=dtype).view()
+    view.flags.writeable = False
+    return view
