@@ -22,6 +22,7 @@ LAYERS = {
 # What a place may import beside the framework in its own name.
 FRAMEWORKS = {
     "qcore/files.py": {"numpy", "safetensors"},
+    "backends/numba": {"numpy"},
     "adapters/cli": {"numpy"},
     "adapters/demo": {"numpy"},
     "adapters/onnx": {"numpy", "onnx_ir", "onnxscript", "onnxruntime", "tqdm"},

@@ -10,15 +10,15 @@ that the tie rule may choose is left out.
 import numpy as np
 
 from qcore.backends.numba.compile import compiled, readonly
-from qcore.backends.numba.density import (
-    fill_tail,
-    mass_and_square_beyond,
-    second_moment,
-)
-from qcore.backends.numba.gain import affine_gain, best_below, symmetric_gain
+from qcore.backends.numba.density import fill_tail, second_moment
+from qcore.backends.numba.fine_error import find_below, fine_errors
+from qcore.backends.numba.gain import affine_gain, best_below, cells_of, symmetric_gain
+from qcore.backends.numba.range_error import best_split, search_ranges
 from qcore.formats import Format
 from qcore.methods.ends import TIE
 from qcore.methods.squared_error import MANY_CODES, NOISE, is_fine, magnitudes
+
+__all__ = ["best_split", "search_affine", "search_ranges", "search_symmetric"]
 
 STRIDE = 64
 """Of the candidates of ascending steps, every so many are tried first."""
@@ -32,14 +32,8 @@ def search_symmetric(
     """Return what the kernel of this name does, infinity for most of the steps."""
     if is_fine(fmt):
         below, above = (np.asarray([[side[-1]]]) for side in magnitudes(fmt))
-        return _fine(counts, steps, below, above, allowed)
-    below, above = (np.asarray(side) for side in magnitudes(fmt))
-    shared = min(len(below), len(above))
-    sides = below[:shared], below[shared - 1 :], above[shared - 1 :]
-    edges = np.concatenate([(side[1:] + side[:-1]) / 2 for side in sides])
-    spans = np.concatenate([np.diff(side) for side in sides])
-    ends = np.cumsum([0, *(len(side) - 1 for side in sides)])
-    return _halved(counts, steps, allowed, edges, spans, ends, 0)
+        return fine_errors(counts, steps, below, above, allowed)
+    return _halved(counts, steps, allowed, *cells_of(fmt), 0)
 
 
 def search_affine(
@@ -47,53 +41,10 @@ def search_affine(
 ) -> np.ndarray:
     """Return what the kernel of this name does, infinity for most of the steps."""
     if codes > MANY_CODES:
-        below = np.empty((len(counts), steps.shape[1]))
-        _find_below(
-            readonly(counts, np.int64), readonly(steps, np.float64), codes, below
-        )
-        return _fine(counts, steps, below, codes - below, allowed)
+        below = find_below(counts, steps, codes)
+        return fine_errors(counts, steps, below, codes - below, allowed)
     none, ends = np.empty(0), np.empty(0, np.int64)
     return _halved(counts, steps, allowed, none, none, ends, codes)
-
-
-def search_ranges(
-    counts: np.ndarray,
-    steps: np.ndarray,
-    below: np.ndarray,
-    allowed: np.ndarray,
-    codes: int,
-    /,
-) -> np.ndarray:
-    """Return what the kernel of this name does, infinity for many of the ranges."""
-    if codes > MANY_CODES:
-        return _fine(counts, steps, below, codes - below, allowed)
-    errors = np.full(allowed.shape, np.inf)
-    _search_ranges(
-        readonly(counts, np.int64),
-        *(readonly(x, np.float64) for x in (steps, below)),
-        readonly(allowed, np.bool_),
-        codes,
-        errors,
-    )
-    return errors
-
-
-def _fine(
-    counts: np.ndarray,
-    steps: np.ndarray,
-    below: np.ndarray,
-    above: np.ndarray,
-    allowed: np.ndarray,
-) -> np.ndarray:
-    """Return the errors of steps finer than slots, with so many on each side."""
-    errors = np.full(allowed.shape, np.inf)
-    _search_fine(
-        readonly(counts, np.int64),
-        *(readonly(x, np.float64) for x in (steps, below, above)),
-        readonly(allowed, np.bool_),
-        errors,
-    )
-    return errors
 
 
 def _halved(
@@ -141,55 +92,65 @@ def _search_steps(
 ) -> None:
     """Write the errors of the steps that count, at zero point 0 if `codes` is 0."""
     channels, candidates = allowed.shape
-    slots = counts.shape[2]
-    tails, used = np.empty((3, slots + 1, 4)), np.empty(3, np.int64)
-    places, (known, merged) = (
-        np.empty(candidates, np.int64),
-        np.empty((2, candidates), np.int64),
-    )
-    sizes, gains = np.empty((2, candidates))
+    tails, used = np.empty((3, counts.shape[2] + 1, 4)), np.empty(3, np.int64)
+    sizes, gains = np.empty(candidates), np.empty(candidates)
+    known, merged = np.empty(candidates, np.int64), np.empty(candidates, np.int64)
     for c in range(channels):
         moment = second_moment(counts[c, 0]) + second_moment(counts[c, 1])
-        if codes > 0:
-            for side in range(2):
-                used[side] = fill_tail(counts[c, side], tails[side])
-        else:
-            used[0] = fill_tail(counts[c, 0] + counts[c, 1], tails[0])
-            for side in range(2):
-                if ends[side + 1] < ends[side + 2]:
-                    used[side + 1] = fill_tail(counts[c, side], tails[side + 1])
-        number = 0
-        for i in range(candidates):
-            if allowed[c, i]:
-                places[number] = i
-                sizes[number] = steps[min(c, len(steps) - 1), i]
-                gains[number] = np.nan
-                number += 1
-        count = 0
-        for i in range(0, number, STRIDE):
-            known[count] = i
-            count += 1
-        if number > 0 and known[count - 1] < number - 1:
-            known[count] = number - 1
-            count += 1
-        least, found = np.inf, 0
+        _fill_tails(counts[c], ends, codes, tails, used)
+        (places,) = np.nonzero(allowed[c])
+        for i, place in enumerate(places):
+            sizes[i] = steps[min(c, len(steps) - 1), place]
+            gains[i] = np.nan
+        count, found, least = _with_strides(len(places), known), 0, np.inf
         while count > found:
             for i in known[:count]:
-                if not np.isnan(gains[i]):
-                    continue
-                step = sizes[i]
-                if codes > 0:
-                    below = best_below(step, codes, tails, used)
-                    gains[i] = affine_gain(step, below, codes, tails, used)
-                else:
-                    gains[i] = symmetric_gain(step, tails, used, edges, spans, ends)
-                error = max(moment - 2 * step * gains[i], 0.0)
-                errors[c, places[i]] = error
-                least = min(least, error)
+                if np.isnan(gains[i]):
+                    step = sizes[i]
+                    if codes > 0:
+                        below = best_below(step, codes, tails, used)
+                        gains[i] = affine_gain(step, below, codes, tails, used)
+                    else:
+                        gains[i] = symmetric_gain(step, tails, used, edges, spans, ends)
+                    error = max(moment - 2 * step * gains[i], 0.0)
+                    errors[c, places[i]] = error
+                    least = min(least, error)
             found = count
             limit = least * TIE + SLACK * moment
             count = _with_midpoints(sizes, gains, moment, limit, known[:count], merged)
             known, merged = merged, known
+
+
+@compiled
+def _fill_tails(
+    counts: np.ndarray,
+    ends: np.ndarray,
+    codes: int,
+    tails: np.ndarray,
+    used: np.ndarray,
+) -> None:
+    """Write the tails of what the sums run over: two signs, or sides of a format."""
+    first = 0
+    if codes == 0:
+        used[0] = fill_tail(counts[0] + counts[1], tails[0])
+        first = 1
+    for sign in range(2):
+        side = first + sign
+        if codes > 0 or ends[side] < ends[side + 1]:
+            used[side] = fill_tail(counts[sign], tails[side])
+
+
+@compiled
+def _with_strides(number: int, known: np.ndarray) -> int:
+    """Write every so many of the places, and the last, and return how many."""
+    count = 0
+    for i in range(0, number, STRIDE):
+        known[count] = i
+        count += 1
+    if number > 0 and known[count - 1] < number - 1:
+        known[count] = number - 1
+        count += 1
+    return count
 
 
 @compiled
@@ -204,7 +165,8 @@ def _with_midpoints(
     """Write the known places and, between them, the middles of what may be best."""
     merged[0] = known[0]
     count = 1
-    for low, high in zip(known[:-1], known[1:]):
+    for i in range(len(known) - 1):
+        low, high = known[i], known[i + 1]
         if high - low > 1:
             slope = (gains[high] - gains[low]) / (sizes[high] - sizes[low])
             first, last = sizes[low + 1], sizes[high - 1]
@@ -217,76 +179,3 @@ def _with_midpoints(
         merged[count] = high
         count += 1
     return count
-
-
-@compiled
-def _search_ranges(
-    counts: np.ndarray,
-    steps: np.ndarray,
-    below: np.ndarray,
-    allowed: np.ndarray,
-    codes: int,
-    errors: np.ndarray,
-) -> None:
-    """Write the errors of the ranges whose saturation alone does not rule them out."""
-    channels, candidates = allowed.shape
-    tails, used = np.empty((2, counts.shape[2] + 1, 4)), np.empty(2, np.int64)
-    for c in range(channels):
-        for side in range(2):
-            used[side] = fill_tail(counts[c, side], tails[side])
-        moment = second_moment(counts[c, 0]) + second_moment(counts[c, 1])
-        least = np.inf
-        for stride in (16, 1):
-            for i in range(0, candidates, stride):
-                if not allowed[c, i] or errors[c, i] < np.inf:
-                    continue
-                step = steps[min(c, len(steps) - 1), i]
-                split = below[min(c, len(below) - 1), i]
-                lost = 0.0
-                for side, reach in enumerate((step * split, step * (codes - split))):
-                    lost += mass_and_square_beyond(tails[side], reach)[1]
-                if lost <= least * TIE + SLACK * moment:
-                    gain = affine_gain(step, split, codes, tails, used)
-                    errors[c, i] = max(moment - 2 * step * gain, 0.0)
-                    least = min(least, errors[c, i])
-
-
-@compiled
-def _find_below(
-    counts: np.ndarray, steps: np.ndarray, codes: int, below: np.ndarray
-) -> None:
-    """Write how many codes are best under zero."""
-    channels, candidates = below.shape
-    tails, used = np.empty((2, counts.shape[2] + 1, 4)), np.empty(2, np.int64)
-    for c in range(channels):
-        for side in range(2):
-            used[side] = fill_tail(counts[c, side], tails[side])
-        for i in range(candidates):
-            step = steps[min(c, len(steps) - 1), i]
-            below[c, i] = best_below(step, codes, tails, used)
-
-
-@compiled
-def _search_fine(
-    counts: np.ndarray,
-    steps: np.ndarray,
-    below: np.ndarray,
-    above: np.ndarray,
-    allowed: np.ndarray,
-    errors: np.ndarray,
-) -> None:
-    """Write the errors of steps finer than slots."""
-    channels, candidates = allowed.shape
-    tail = np.empty((counts.shape[2] + 1, 4))
-    for c in range(channels):
-        for side, numbers in enumerate((below, above)):
-            fill_tail(counts[c, side], tail)
-            row = numbers[min(c, len(numbers) - 1)]
-            for i in range(candidates):
-                if allowed[c, i]:
-                    step = steps[min(c, len(steps) - 1), i]
-                    reach = step * row[min(i, len(row) - 1)]
-                    beyond, saturated = mass_and_square_beyond(tail, reach)
-                    inside = tail[0, 1] - beyond
-                    error = step * step * (1 / 12) * inside + saturated
-                    errors[c, i] = error if side == 0 else errors[c, i] + error

@@ -1,12 +1,14 @@
 """Which windows lose no more to saturation than to rounding."""
 
 from qcore.formats import FloatFormat, IntFormat
+from qcore.kernels import Kernel
 from qcore.methods.density import tail_of
 from qcore.methods.squared_error import fine_parts, symmetric_error
 from qcore.spec import QuantSpec
 from qcore.typing import Array, Namespace
 
 
+@Kernel
 def is_balanced(
     counts: Array, below: Array, above: Array, spec: QuantSpec, /, *, xp: Namespace
 ) -> Array:

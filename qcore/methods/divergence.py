@@ -23,6 +23,7 @@ _NOISE = 1e-12
 """A smaller divergence is rounding error and counts as none."""
 
 
+@Kernel
 def divergence(
     line: Array,
     first: Array,

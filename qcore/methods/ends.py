@@ -6,7 +6,7 @@ from array_api_compat import device as device_of
 
 from qcore.kernels import Kernel
 from qcore.spec import QuantSpec
-from qcore.typing import Array, Namespace
+from qcore.typing import Array, Device, Namespace
 
 TIE = 1 + 1e-9
 """Objectives within this factor of the least are as good: their last bits differ."""
@@ -31,6 +31,15 @@ def spanned(
 def mirrored(amax: Array, spec: QuantSpec, /, *, xp: Namespace) -> tuple[Array, Array]:
     """Return the symmetric range that reaches to `amax`."""
     return (-amax if spec.format.signed else xp.zeros_like(amax)), amax
+
+
+def strided(
+    start: int, last: int, stride: int, device: Device, /, *, xp: Namespace
+) -> Array:
+    """Return every so many numbers from `start` on and up to `last`, int64."""
+    start, stride = min(start, last), min(stride, last)
+    numbers = xp.arange(start, last + stride, stride, dtype=xp.int64, device=device)
+    return xp.minimum(numbers, xp.full_like(numbers, last))
 
 
 def best_candidate(

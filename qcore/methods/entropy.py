@@ -19,6 +19,7 @@ from qcore.methods.ends import (
     best_candidate,
     mirrored,
     spanned,
+    strided,
 )
 from qcore.methods.options import whole_number
 from qcore.methods.registry import register_method
@@ -72,9 +73,8 @@ def entropy(
     slots = statistics.slots
     start = len(cells) - 1 if start_bin is None else start_bin
     start = min(whole_number("start_bin", start, 2), slots)
-    reaches = [*range(start, slots, whole_number("stride", stride, 1)), slots]
-    device = device_of(statistics.k)
-    reach = xp.asarray(reaches, dtype=xp.int64, device=device)
+    stride = whole_number("stride", stride, 1)
+    reach = strided(start, slots, stride, device_of(statistics.k), xp=xp)
     low, high = spanned(statistics.min, statistics.max, spec, xp=xp)
     line, first, last, beside, used = _windows(
         statistics, spec, reach, low, high, xp=xp
@@ -89,7 +89,7 @@ def entropy(
         line, first, last, allowed, beside=beside, cells=cells, xp=xp
     )
     best = best_candidate(objective, allowed, xp=xp)
-    chosen = xp.take(reach, xp.clip(best, 0, len(reaches) - 1))
+    chosen = xp.take(reach, xp.clip(best, 0, None))
     chosen = xp.where(best < 0, xp.full_like(chosen, slots), chosen)
     t = xp.astype(xp.astype(chosen, xp.float64) * statistics.width, xp.float32)
     if spec.symmetric:

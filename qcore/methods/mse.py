@@ -10,12 +10,19 @@ from array_api_compat import device as device_of
 
 from qcore.arithmetic import LARGEST
 from qcore.formats import FloatFormat, IntFormat
-from qcore.methods.ends import TIE, best_candidate, gather, mirrored, spanned
+from qcore.kernels import Kernel
+from qcore.methods.ends import (
+    TIE,
+    best_candidate,
+    gather,
+    mirrored,
+    spanned,
+    strided,
+)
 from qcore.methods.floating import floating
 from qcore.methods.options import whole_number
 from qcore.methods.registry import register_method
 from qcore.methods.squared_error import (
-    Sides,
     affine_error,
     best_below,
     noise_of,
@@ -82,8 +89,8 @@ def _reaches(
     float64 and booleans ``[C, S]``; `candidates` are the first and the stride.
     """
     start, stride = candidates
-    edges = [*range(start, last, stride), max(start, last)]
-    edge = xp.asarray(edges, dtype=xp.float64, device=device_of(limit))[None, :]
+    edge = strided(start, last, stride, device_of(limit), xp=xp)
+    edge = xp.astype(edge, xp.float64)[None, :]
     before = xp.concat([xp.zeros_like(edge[:, :1]), edge[:, :-1]], axis=1)
     return xp.minimum(edge, limit), before < limit
 
@@ -138,15 +145,8 @@ def _asymmetric(
     step = gather(steps, xp.clip(best, 0, None), xp=xp)
     step = xp.where(best < 0, xp.ones_like(step), step)
 
-    sides = sides_of(statistics.counts, xp=xp)
-    splits = _splits(sides, step, codes, below, above, xp=xp)
-    errors = affine_error(sides, step, splits, codes, xp=xp)
-    is_good = errors <= xp.min(errors, axis=1, keepdims=True) * TIE + noise
-    # Of equally good zero points, one that reaches least beyond the values seen.
-    idle = xp.maximum(splits * step - below, (codes - splits) * step - above)
-    idle = xp.where(is_good, idle, xp.full_like(idle, float("inf")))
-    is_chosen = idle <= xp.min(idle, axis=1, keepdims=True)
-    split = xp.max(xp.where(is_chosen, splits, xp.zeros_like(splits)), axis=1)
+    reach = xp.concat([below, above], axis=1)
+    split = best_split(statistics.counts, step, reach, noise, codes, xp=xp)
     step, best = step[:, 0], best[:, 0]
     unit = xp.where(best < 0, xp.zeros_like(step), step * statistics.width)
     lo = xp.clip(-split * unit, -LARGEST, None)
@@ -154,14 +154,51 @@ def _asymmetric(
     return xp.astype(lo, xp.float32), xp.astype(hi, xp.float32)
 
 
-def _splits(
-    sides: Sides, step: Array, codes: int, below: Array, above: Array, *, xp: Namespace
+@Kernel
+def best_split(
+    counts: Array,
+    step: Array,
+    reach: Array,
+    noise: Array,
+    codes: int,
+    /,
+    *,
+    xp: Namespace,
 ) -> Array:
-    """Return the numbers of codes below zero that may be the best, ``[C, 5]``.
-
-    The one found, its neighbours, and the two that centre the range on the values seen.
     """
+    Return how many codes are best below zero.
+
+    Of equally good numbers, one whose range reaches least beyond the values seen.
+    Tried are the one found by bisection, its neighbours, and the two that centre the
+    range on the values seen.
+
+    Parameters
+    ----------
+    counts : array
+        int64 ``[C, 2, slots]``, negative values first.
+    step : array
+        float64 ``[C, 1]``: the step in slots.
+    reach : array
+        float64 ``[C, 2]``: how far the values reach below and above zero, in slots.
+    noise : array
+        float64 ``[C, 1]``: by how much errors may differ for nothing.
+    codes : int
+        Steps between the lowest and the highest code.
+
+    Returns
+    -------
+    array
+        float64 ``[C]``.
+    """
+    sides = sides_of(counts, xp=xp)
     found = best_below(sides.line, step, codes, xp=xp)
+    below, above = reach[:, :1], reach[:, 1:]
     centred = xp.floor((codes + (below - above) / step) / 2)
     splits = xp.concat([found - 1, found, found + 1, centred, centred + 1], axis=1)
-    return xp.clip(splits, 0, codes)
+    splits = xp.clip(splits, 0, codes)
+    errors = affine_error(sides, step, splits, codes, xp=xp)
+    is_good = errors <= xp.min(errors, axis=1, keepdims=True) * TIE + noise
+    idle = xp.maximum(splits * step - below, (codes - splits) * step - above)
+    idle = xp.where(is_good, idle, xp.full_like(idle, float("inf")))
+    is_chosen = idle <= xp.min(idle, axis=1, keepdims=True)
+    return xp.max(xp.where(is_chosen, splits, xp.zeros_like(splits)), axis=1)

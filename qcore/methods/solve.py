@@ -49,7 +49,7 @@ def solve(
     def ends(part: Statistics) -> Array:
         return xp.stack(list(method(part, spec, xp=xp, **dict(options))))
 
-    entries, numbers = statistics.channels, _numbers(statistics)
+    entries, numbers = statistics.channels, numbers_of(statistics)
     if entries * numbers <= BLOCK or entries == 1:
         return ends(statistics)
     return map_entries(
@@ -61,7 +61,7 @@ def solve(
     )
 
 
-def _numbers(statistics: Statistics) -> int:
+def numbers_of(statistics: Statistics, /) -> int:
     """Return how many numbers a state has for each entry."""
     fields = (getattr(statistics, name) for name in statistics.array_fields())
     return sum(prod(field.shape[1:]) for field in fields)
