@@ -17,11 +17,13 @@ from qcore.methods.ends import TIE
 from qcore.methods.registry import find_method
 
 SEARCHES = {"search_symmetric", "search_affine", "search_ranges"}
+LIMITED = {"merged_information", "divergence"}
 
 # Sums of logarithms and squares may be added in another order; a quotient below the
 # smallest normal number, which has the code of zero, may be one. All else is exact.
 TOLERANCE = {
     "merged_information": {"rtol": 1e-11},
+    "divergence": {"rtol": 1e-9, "atol": 1e-11},
     "search_symmetric": {"rtol": 1e-9},
     "search_affine": {"rtol": 1e-9},
     "search_ranges": {"rtol": 1e-9},
@@ -162,6 +164,29 @@ def mergings(array):
     ]
 
 
+def divergences(array):
+    beside = array(np.int64([3, 0]))
+    return [
+        (*rest, {"beside": beside, "cells": cells}) for *rest, cells in mergings(array)
+    ]
+
+
+def balances(array):
+    above = array(np.arange(1.0, 513)[None])
+    specs = [
+        qcore.QuantSpec("int8"),
+        qcore.QuantSpec("uint8", symmetric=False),
+        qcore.QuantSpec("float8_e4m3fn"),
+    ]
+    return [(array(counts()), above, above, spec) for spec in specs]
+
+
+def splits(array):
+    steps, reach = [[1.5], [3.25]], [[500.0, 350.0], [512.0, 0.0]]
+    rest = (array(np.asarray(x)) for x in (steps, reach, [[1e-3], [0.0]]))
+    return [(array(counts()), *rest, 255)]
+
+
 ALLOWED = np.arange(40) < [[40], [25]]
 
 
@@ -234,6 +259,9 @@ ARGUMENTS = {
     "count": countings,
     "regrid": regriddings,
     "merged_information": mergings,
+    "divergence": divergences,
+    "is_balanced": balances,
+    "best_split": splits,
     "search_symmetric": symmetric_searches,
     "search_affine": affine_searches,
     "search_ranges": range_searches,
@@ -253,21 +281,29 @@ def test_a_native_equals_the_portable_function(xp, array, to_numpy, name, number
         ARGUMENTS[name](array), ARGUMENTS[name](np.asarray), strict=True
     ):
         with arithmetic(xp):
-            found = native(*ours)
+            found = called(native, ours)
         if found is NotImplemented or isinstance(found, Declined):
             declined += 1
             continue
         with arithmetic(numpy):
-            expected = KERNELS[name].reference(*theirs, xp=numpy)
+            expected = called(KERNELS[name].reference, theirs, xp=numpy)
         for one, other in zip(*map(as_tuple, (found, expected)), strict=True):
             assert to_numpy(one).dtype == other.dtype
             result = to_numpy(one)
-            if name == "merged_information":  # anything where it is not allowed
+            if name in LIMITED:  # anything where it is not allowed
                 result = np.where(theirs[3], result, other)
             if name in SEARCHES:
                 result = with_what_was_left_out(result, other)
             np.testing.assert_allclose(result, other, **tolerance)
     assert declined < len(ARGUMENTS[name](array))
+
+
+def called(function, arguments, **options):
+    """Return what a function gives, whose options may be the last of the arguments."""
+    if isinstance(arguments[-1], dict):
+        *arguments, own = arguments
+        options |= own
+    return function(*arguments, **options)
 
 
 def with_what_was_left_out(result, expected):
