@@ -50,11 +50,11 @@ def _compare(
     both, ends = np.empty((1, slots + 1, 4)), np.array([0, len(edges)])
     lost, rounded = np.empty(windows), np.empty(windows)
     for c in range(channels):
-        fill_tail(counts[c, 0], tails[0])
-        fill_tail(counts[c, 1], tails[1])
+        for side in range(2):
+            fill_tail(counts[c], side, side, tails[side])
         if len(edges) > 0:
-            used[0] = fill_tail(counts[c, 0] + counts[c, 1], both[0])
-            moment = second_moment(counts[c, 0]) + second_moment(counts[c, 1])
+            used[0] = fill_tail(counts[c], 0, 1, both[0])
+            moment = second_moment(counts[c])
         for i in range(windows):
             step = steps[min(c, len(steps) - 1), i]
             mass, lost[i] = mass_and_square_beyond(

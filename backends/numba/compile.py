@@ -1,12 +1,12 @@
 """How functions are compiled, and in what form they are given arrays."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 import numpy as np
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Function = Callable[..., Any]
 
 
 def compiled(function: Function) -> Function:
@@ -23,6 +23,6 @@ def readonly(x: np.ndarray, dtype: type) -> np.ndarray:
 
     Some libraries lend their arrays in this form alone, and each form is compiled for.
     """
-    view = np.ascontiguousarray(x, dtype=dtype).view()
+    view: np.ndarray = np.ascontiguousarray(x, dtype=dtype).view()
     view.flags.writeable = False
     return view

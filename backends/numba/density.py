@@ -9,18 +9,23 @@ BLOCK = 64
 
 
 @compiled
-def fill_tail(counts: np.ndarray, tail: np.ndarray) -> int:
-    """Write the integrals beyond the slots of a row, return the slots in use.
+def fill_tail(counts: np.ndarray, first: int, last: int, tail: np.ndarray) -> int:
+    """Write the integrals beyond the slots of some signs, return the slots in use.
 
+    The signs are those from first to last of counts ``[2, slots]``.
     The columns of ``tail[slots + 1, 4]`` are those of `qcore.methods.density.Tail`,
     side by side, since one edge asks for all of them.
     """
-    slots = len(counts)
+    slots = counts.shape[1]
     used = 0
     mass = excess = square = 0.0
-    tail[slots, :] = 0
+    for column in range(4):
+        tail[slots, column] = 0
     for j in range(slots - 1, -1, -1):
-        h = float(counts[j])
+        count = counts[first, j]
+        for sign in range(first + 1, last + 1):
+            count += counts[sign, j]
+        h = float(count)
         if used == 0 and h != 0:
             used = j + 1
         square += 2 * excess + mass + h / 3
@@ -38,7 +43,8 @@ def excess_within(tail: np.ndarray, edge: float) -> float:
     """Return J(b), the integral of (x - b) beyond an edge b inside the slots."""
     slot = int(edge)
     part = edge - slot
-    return tail[slot, 2] - part * (tail[slot, 1] - part * tail[slot, 0])
+    excess: float = tail[slot, 2] - part * (tail[slot, 1] - part * tail[slot, 0])
+    return excess
 
 
 @compiled
@@ -59,12 +65,15 @@ def mass_and_square_beyond(tail: np.ndarray, edge: float) -> tuple[float, float]
 
 @compiled
 def second_moment(counts: np.ndarray) -> float:
-    """Return the integral of x**2 over the density of counts ``[slots]``."""
+    """Return the integral of x**2 over the density of counts ``[2, slots]``."""
+    slots = counts.shape[1]
     total = 0.0
-    for start in range(0, len(counts), BLOCK):
-        part = 0.0
-        for j in range(start, min(start + BLOCK, len(counts))):
+    for start in range(0, slots, BLOCK):
+        part = other = 0.0
+        for j in range(start, min(start + BLOCK, slots)):
             middle = j + 0.5
-            part += counts[j] * (middle * middle + 1 / 12)
-        total += part
+            square = middle * middle + 1 / 12
+            part += counts[0, j] * square
+            other += counts[1, j] * square
+        total += part + other
     return total

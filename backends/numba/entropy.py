@@ -104,7 +104,7 @@ def _score(
     for c in range(len(line)):
         _fill_sums(line[c], sums)
         starts, stops = first[min(c, len(first) - 1)], last[min(c, len(last) - 1)]
-        extents[:] = -1
+        extents[0, 0] = extents[1, 0] = -1
         i = 0
         while i < len(starts):
             end = _alike(starts, stops, len(cells) - 1, i)
@@ -197,7 +197,8 @@ def _group(sums: np.ndarray, start: int, stop: int) -> float:
     """Return S ln(S / n) of the slots from start to stop."""
     group = sums[stop, 0] - sums[start, 0]
     filled = sums[stop, 1] - sums[start, 1]
-    return group * log(max(group, 1.0) / max(filled, 1.0))
+    information: float = group * log(max(group, 1.0) / max(filled, 1.0))
+    return information
 
 
 @compiled
@@ -273,8 +274,9 @@ def _outlier_terms(
         return np.inf
     group = max(sums[stop, 0] - sums[start, 0], count)
     filled = max(sums[stop, 1] - sums[start, 1], 1.0)
-    added = _x_log_x(count + outliers) - _x_log_x(count)
-    return added - outliers * log(group / filled)
+    added: float = _x_log_x(count + outliers) - _x_log_x(count)
+    added -= outliers * log(group / filled)
+    return added
 
 
 @compiled

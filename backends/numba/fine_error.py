@@ -39,7 +39,8 @@ def find_below(counts: np.ndarray, steps: np.ndarray, codes: int) -> np.ndarray:
 def fine_error(tail: np.ndarray, step: float, reach: float) -> float:
     """Return the error of one side."""
     beyond, saturated = mass_and_square_beyond(tail, reach)
-    return step * step * (1 / 12) * (tail[0, 1] - beyond) + saturated
+    error: float = step * step * (1 / 12) * (tail[0, 1] - beyond) + saturated
+    return error
 
 
 @compiled
@@ -55,8 +56,8 @@ def _fill_errors(
     channels, candidates = allowed.shape
     tails = np.empty((2, counts.shape[2] + 1, 4))
     for c in range(channels):
-        fill_tail(counts[c, 0], tails[0])
-        fill_tail(counts[c, 1], tails[1])
+        for side in range(2):
+            fill_tail(counts[c], side, side, tails[side])
         size = steps[min(c, len(steps) - 1)]
         left, right = below[min(c, len(below) - 1)], above[min(c, len(above) - 1)]
         for i in range(candidates):
@@ -76,7 +77,7 @@ def _fill_below(
     tails, used = np.empty((2, counts.shape[2] + 1, 4)), np.empty(2, np.int64)
     for c in range(channels):
         for side in range(2):
-            used[side] = fill_tail(counts[c, side], tails[side])
+            used[side] = fill_tail(counts[c], side, side, tails[side])
         for i in range(candidates):
             step = steps[min(c, len(steps) - 1), i]
             below[c, i] = best_below(step, codes, tails, used)

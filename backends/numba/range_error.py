@@ -72,8 +72,8 @@ def _search_ranges(
     tails, used = np.empty((2, counts.shape[2] + 1, 4)), np.empty(2, np.int64)
     for c in range(channels):
         for side in range(2):
-            used[side] = fill_tail(counts[c, side], tails[side])
-        moment = second_moment(counts[c, 0]) + second_moment(counts[c, 1])
+            used[side] = fill_tail(counts[c], side, side, tails[side])
+        moment = second_moment(counts[c])
         sizes, splits = steps[min(c, len(steps) - 1)], below[min(c, len(below) - 1)]
         least = np.inf
         for stride in (STRIDE, 1):
@@ -103,14 +103,15 @@ def _choose_splits(
     splits, errors = np.empty(5), np.empty(5)
     for c in range(len(counts)):
         for side in range(2):
-            used[side] = fill_tail(counts[c, side], tails[side])
-        moment = second_moment(counts[c, 0]) + second_moment(counts[c, 1])
-        step, (below, above) = steps[c, 0], reaches[c]
+            used[side] = fill_tail(counts[c], side, side, tails[side])
+        moment = second_moment(counts[c])
+        step, below, above = steps[c, 0], reaches[c, 0], reaches[c, 1]
         found = best_below(step, codes, tails, used)
         centred = np.floor((codes + (below - above) / step) / 2)
-        splits[:] = found - 1, found, found + 1, centred, centred + 1
+        least = np.inf
         for i in range(5):
-            split = splits[i] = min(max(splits[i], 0.0), codes)
+            split = found + (i - 1) if i < 3 else centred + (i - 3)
+            split = splits[i] = min(max(split, 0.0), float(codes))
             if codes > MANY_CODES:
                 errors[i] = fine_error(tails[0], step, step * split) + fine_error(
                     tails[1], step, step * (codes - split)
@@ -118,10 +119,12 @@ def _choose_splits(
             else:
                 gain = affine_gain(step, split, codes, tails, used)
                 errors[i] = max(moment - 2 * step * gain, 0.0)
-        limit, least_idle = errors.min() * TIE + noise[c, 0], np.inf
-        for error, split in zip(errors, splits):  # noqa: B905 - numba knows no `strict`
+            least = min(least, errors[i])
+        limit, least_idle = least * TIE + noise[c, 0], np.inf
+        for i in range(5):
+            split = splits[i]
             idle = max(split * step - below, (codes - split) * step - above)
-            if error <= limit and (
+            if errors[i] <= limit and (
                 idle < least_idle or (idle == least_idle and split > chosen[c])
             ):
                 least_idle, chosen[c] = idle, split

@@ -95,16 +95,21 @@ def _search_steps(
     tails, used = np.empty((3, counts.shape[2] + 1, 4)), np.empty(3, np.int64)
     sizes, gains = np.empty(candidates), np.empty(candidates)
     known, merged = np.empty(candidates, np.int64), np.empty(candidates, np.int64)
+    places = np.empty(candidates, np.int64)
     for c in range(channels):
-        moment = second_moment(counts[c, 0]) + second_moment(counts[c, 1])
+        moment = second_moment(counts[c])
         _fill_tails(counts[c], ends, codes, tails, used)
-        (places,) = np.nonzero(allowed[c])
-        for i, place in enumerate(places):
-            sizes[i] = steps[min(c, len(steps) - 1), place]
-            gains[i] = np.nan
-        count, found, least = _with_strides(len(places), known), 0, np.inf
+        number = 0
+        for place in range(candidates):
+            if allowed[c, place]:
+                places[number] = place
+                sizes[number] = steps[min(c, len(steps) - 1), place]
+                gains[number] = np.nan
+                number += 1
+        count, found, least = _with_strides(number, known), 0, np.inf
         while count > found:
-            for i in known[:count]:
+            for j in range(count):
+                i = known[j]
                 if np.isnan(gains[i]):
                     step = sizes[i]
                     if codes > 0:
@@ -117,7 +122,7 @@ def _search_steps(
                     least = min(least, error)
             found = count
             limit = least * TIE + SLACK * moment
-            count = _with_midpoints(sizes, gains, moment, limit, known[:count], merged)
+            count = _with_midpoints(sizes, gains, moment, limit, known, count, merged)
             known, merged = merged, known
 
 
@@ -132,12 +137,12 @@ def _fill_tails(
     """Write the tails of what the sums run over: two signs, or sides of a format."""
     first = 0
     if codes == 0:
-        used[0] = fill_tail(counts[0] + counts[1], tails[0])
+        used[0] = fill_tail(counts, 0, 1, tails[0])
         first = 1
     for sign in range(2):
         side = first + sign
         if codes > 0 or ends[side] < ends[side + 1]:
-            used[side] = fill_tail(counts[sign], tails[side])
+            used[side] = fill_tail(counts, sign, sign, tails[side])
 
 
 @compiled
@@ -160,12 +165,13 @@ def _with_midpoints(
     moment: float,
     limit: float,
     known: np.ndarray,
+    number: int,
     merged: np.ndarray,
 ) -> int:
-    """Write the known places and, between them, the middles of what may be best."""
+    """Write the places known and the middles of what may be best between them."""
     merged[0] = known[0]
     count = 1
-    for i in range(len(known) - 1):
+    for i in range(number - 1):
         low, high = known[i], known[i + 1]
         if high - low > 1:
             slope = (gains[high] - gains[low]) / (sizes[high] - sizes[low])
