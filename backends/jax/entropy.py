@@ -66,7 +66,8 @@ def _(
         place = (high - low) * (slots + 1) + low
         # Through 32 bits, for which there are vector instructions.
         place = jnp.astype(jnp.astype(place, jnp.int32), jnp.int64)
-        return gather(table, place, xp=jnp)
+        found: jax.Array = gather(table, place, xp=jnp)
+        return found
 
     like = jnp.zeros((channels, windows))
     edges = jnp.asarray(cells)

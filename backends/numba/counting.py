@@ -14,7 +14,7 @@ from numba import njit
 from qcore.backends.numba.patterns import float_of, part_of, patterns, readable
 from qcore.backends.numba.threads import run, split, thread_count
 from qcore.kernels import declined
-from qcore.statistics.tally import EXPONENTS, K_MAX, K_MIN, Tally, empty_tally
+from qcore.statistics.tally import EXPONENTS, K_MAX, Tally, empty_tally
 
 PART = 1 << 12
 """Elements of a part: their patterns and places fit the first-level cache."""
@@ -241,7 +241,7 @@ def _places(
 
 @njit(cache=True, nogil=True)
 def _widen(table: np.ndarray, slots: int, k: int, wider: int) -> None:
-    """Fold the slots of a table onto a wider grid; what reaches slot 0 has exponents."""
+    """Fold the slots onto a wider grid; what reaches slot 0 has exponents."""
     shift = min(wider - k, 31)
     if shift <= 0:
         return

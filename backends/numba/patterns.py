@@ -20,7 +20,7 @@ PATTERNS: dict[str, type] = {
 
 
 class _Alias:
-    """Memory under another flag: code is compiled apart for arrays not to be written."""
+    """Memory under another flag, as code is compiled apart for read-only arrays."""
 
     def __init__(self, x: np.ndarray) -> None:
         self.owner = x

@@ -6,6 +6,7 @@ hang after a fork; these are made for a call and end with it.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numba
@@ -22,7 +23,7 @@ def thread_count(elements: int) -> int:
 def split(length: int, parts: int) -> list[tuple[int, int]]:
     """Return the ends of nearly equal parts of a range."""
     edges = [length * i // parts for i in range(parts + 1)]
-    return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+    return [(a, b) for a, b in pairwise(edges) if b > a]
 
 
 def run(function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> list[Any]:
