@@ -1,0 +1,18 @@
+"""PyTorch: its own operators, and the kernels of what is installed beside it."""
+
+from importlib import import_module
+
+from qcore.backends.found import is_found
+from qcore.backends.torch import library
+
+__all__ = ["library"]
+
+# In the order in which they register, so that the last is asked first.
+for compiler, module in (
+    ("numba", "numba"),
+    ("triton", "triton"),
+    ("cuda.bindings", "cuda"),
+):
+    name = f"{__name__}.{module}"
+    if is_found(compiler) and is_found(name):
+        import_module(name)
