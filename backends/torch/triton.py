@@ -1,21 +1,31 @@
 """CUDA tensors through Triton, which is imported once there are some."""
 
 import os
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import torch
 
 from qcore.affine import fake_quantize_data, quantize_data
 from qcore.backends.torch.library import NAME
+from qcore.backends.triton.formats import is_served
+from qcore.backends.triton.layout import Layout, layout_of
 from qcore.gradient import fake_quantize_gradient
 from qcore.granularity import PerChannel, normalize_axes
 from qcore.kernels import Declined, declined
 from qcore.spec import QuantSpec
 
-if TYPE_CHECKING:
-    from qcore.backends.triton.layout import Layout
-
 DTYPES = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+
+
+class _Ready(NamedTuple):
+    """What the kernels take: contiguous data, of moved axes, and how scales lie."""
+
+    order: tuple[int, ...] | None
+    data: torch.Tensor
+    scale: torch.Tensor
+    zero_point: torch.Tensor
+    layout: Layout | None
 
 
 def _refusal(x: torch.Tensor, /) -> Declined | None:
@@ -60,15 +70,13 @@ def _(
         return declined("gradient and data are on different devices or not floating")
     if torch.is_grad_enabled() and gradient.requires_grad:
         return declined("autograd follows the portable function alone")
-    from qcore.backends.triton import gradient as kernels
-
-    order, data, step, zero, layout = ready
-    if x.numel() == 0:
-        return torch.empty_like(gradient), torch.zeros_like(step).reshape(scale.shape)
+    if ready.layout is None:
+        return torch.empty_like(gradient), torch.zeros_like(scale)
+    kernels = import_module("qcore.backends.triton.gradient")
     of_x, of_scale = kernels.fake_quantize_gradient(
-        _moved(gradient, order), data, step, zero, spec.format, layout
+        _moved(gradient, ready.order), *ready[1:4], spec.format, ready.layout
     )
-    return _back(of_x, order), of_scale.reshape(scale.shape)
+    return _back(of_x, ready.order), of_scale.reshape(scale.shape)
 
 
 def _rounded(
@@ -82,10 +90,47 @@ def _rounded(
     ready = _prepared(x, scale, zero_point, spec)
     if isinstance(ready, Declined):
         return ready
-    from qcore.backends.triton import quantize as kernels
-
-    order, data, step, zero, layout = ready
-    if x.numel() == 0:
+    if ready.layout is None:
         dtype = getattr(torch, spec.format.storage) if name == "quantize" else x.dtype
         return torch.empty_like(x, dtype=dtype)
-    return _back(getattr(kernels, name)(data, step, zero, spec.format, layout), order)
+    kernels = import_module("qcore.backends.triton.quantize")
+    found = getattr(kernels, name)(*ready[1:4], spec.format, ready.layout)
+    return _back(found, ready.order)
+
+
+def _prepared(
+    x: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, spec: QuantSpec, /
+) -> _Ready | Declined:
+    refusal = _refusal(x)
+    if refusal is not None:
+        return refusal
+    if spec.rounding != "half_even":
+        return declined("Triton's kernels round half to even")
+    if x.dtype not in DTYPES or not is_served(spec.format):
+        return declined("no kernel for this format or dtype")
+    if not x.device == scale.device == zero_point.device:
+        return declined("data and scales are on different devices")
+    if zero_point.numel() == 1:
+        zero_point = zero_point.reshape(()).expand(scale.shape)
+    if zero_point.shape != scale.shape:
+        return declined("one scale but many zero points")
+    granularity, order, layout = spec.granularity, None, None
+    if x.numel():
+        layout = layout_of(tuple(x.shape), granularity, scale.numel() == 1)
+        if layout is None and isinstance(granularity, PerChannel):
+            kept = normalize_axes(granularity.axis, x.ndim)
+            order = (*kept, *(a for a in range(x.ndim) if a not in kept))
+            moved = tuple(x.shape[a] for a in order)
+            layout = layout_of(moved, PerChannel(tuple(range(len(kept)))), False)
+    scale, zero_point = (s.reshape(-1).contiguous() for s in (scale, zero_point))
+    return _Ready(order, _moved(x, order), scale, zero_point, layout)
+
+
+def _moved(x: torch.Tensor, order: tuple[int, ...] | None, /) -> torch.Tensor:
+    return (x if order is None else x.permute(order)).contiguous()
+
+
+def _back(x: torch.Tensor, order: tuple[int, ...] | None, /) -> torch.Tensor:
+    if order is None:
+        return x
+    return x.permute([order.index(a) for a in range(x.ndim)])

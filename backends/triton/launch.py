@@ -17,9 +17,7 @@ def on_device_of(x: torch.Tensor, /) -> AbstractContextManager[object]:
     return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
 
 
-def arguments_of(
-    layout: Layout, elements: int, /
-) -> tuple[dict[str, Any], int]:
+def arguments_of(layout: Layout, elements: int, /) -> tuple[dict[str, Any], int]:
     """Return what `tile` is told, and how many programs run."""
     rows, columns, programs = tile_of(layout, elements)
     return {

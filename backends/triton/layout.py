@@ -62,16 +62,8 @@ def layout_of(
     if is_single:
         return _along(1, prod(shape), prod(shape), 1)
     if isinstance(granularity, PerBlock):
-        (axis,) = normalize_axes(granularity.axis, len(shape))
-        lines, line, inner = _around(shape, axis, axis)
-        size = min(granularity.size, line)
-        if inner > 1:
-            return Layout(False, lines, line, size, inner, 1)
-        blocks = lines * -(-line // size)
-        if line % size == 0:  # blocks follow each other from line to line
-            return _along(blocks, size, size, blocks)
-        return _along(lines, line, size, blocks)
-    kept = kept_axes(shape, granularity)
+        return _of_blocks(shape, granularity)
+    kept = _kept_axes(shape, granularity)
     first, last = kept[0], kept[-1]
     if last - first >= len(kept):
         return None
@@ -81,7 +73,19 @@ def layout_of(
     return Layout(False, 1, lines, lines, channels, 1)
 
 
-def kept_axes(shape: tuple[int, ...], granularity: PerChannel, /) -> tuple[int, ...]:
+def _of_blocks(shape: tuple[int, ...], granularity: PerBlock, /) -> Layout:
+    (axis,) = normalize_axes(granularity.axis, len(shape))
+    lines, line, inner = _around(shape, axis, axis)
+    size = min(granularity.size, line)
+    if inner > 1:
+        return Layout(False, lines, line, size, inner, 1)
+    blocks = lines * -(-line // size)
+    if line % size == 0:  # blocks follow each other from line to line
+        return _along(blocks, size, size, blocks)
+    return _along(lines, line, size, blocks)
+
+
+def _kept_axes(shape: tuple[int, ...], granularity: PerChannel, /) -> tuple[int, ...]:
     """Return the kept axes of which there is more than one index."""
     kept = normalize_axes(granularity.axis, len(shape))
     first, last = min(kept), max(kept)
@@ -91,9 +95,7 @@ def kept_axes(shape: tuple[int, ...], granularity: PerChannel, /) -> tuple[int, 
     return tuple(a for a in between if whole[0] <= a <= whole[-1])
 
 
-def tile_of(
-    layout: Layout, elements: int = ELEMENTS, /
-) -> tuple[int, int, int]:
+def tile_of(layout: Layout, elements: int = ELEMENTS, /) -> tuple[int, int, int]:
     """Return rows and columns of the tile, powers of two, and how many programs run."""
     if layout.is_along:
         columns = _columns(layout.size, elements)
@@ -119,10 +121,8 @@ def _power(n: int, /) -> int:
     return 1 << (n - 1).bit_length()
 
 
-def _around(
-    shape: tuple[int, ...], first: int, last: int, /
-) -> tuple[int, int, int]:
-    """Return how many elements the axes before, from `first` to `last`, and after have."""
+def _around(shape: tuple[int, ...], first: int, last: int, /) -> tuple[int, int, int]:
+    """Return how many elements there are before, along and after some axes."""
     return prod(shape[:first]), prod(shape[first : last + 1]), prod(shape[last + 1 :])
 
 
