@@ -97,6 +97,14 @@ def contract_suite(session: nox.Session, library: str, *options: str) -> None:
 
 
 @nox.session
+def triton(session: nox.Session) -> None:
+    """Test Triton's kernels without a GPU: interpreted, then compiled for several."""
+    install(session, ".[torch]", groups="test triton")
+    env = {"TRITON_INTERPRET": "1"}
+    session.run("pytest", "tests/backends/triton", *SPREAD, *session.posargs, env=env)
+
+
+@nox.session
 def onnx(session: nox.Session) -> None:
     """Test the adapters where ONNX is installed and no other framework."""
     install(session, ".[onnx]", groups="test models")

@@ -14,6 +14,7 @@ from qcore.gradient import fake_quantize_gradient
 from qcore.granularity import PerChannel, normalize_axes
 from qcore.kernels import Declined, declined
 from qcore.spec import QuantSpec
+from qcore.statistics.tally import tally
 
 DTYPES = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 
@@ -77,6 +78,25 @@ def _(
         _moved(gradient, ready.order), *ready[1:4], spec.format, ready.layout
     )
     return _back(of_x, ready.order), of_scale.reshape(scale.shape)
+
+
+@tally.accelerate(NAME)
+def _(
+    rows: torch.Tensor,
+    keep: torch.Tensor | None,
+    weights: torch.Tensor | None,
+    slots: int,
+    k: torch.Tensor | None,
+    /,
+) -> Any:
+    refusal = _refusal(rows)
+    if refusal is not None:
+        return refusal
+    if weights is not None or rows.numel() == 0:
+        return declined("no kernel for weights, nor for no values at all")
+    kernels = import_module("qcore.backends.triton.tally")
+    keep = None if keep is None else keep.contiguous()
+    return kernels.tally(rows.contiguous(), keep, slots, k)
 
 
 def _rounded(

@@ -29,6 +29,7 @@ def arguments_of(layout: Layout, elements: int, /) -> tuple[dict[str, Any], int]
         "scales": layout.scales,
         "is_along": layout.is_along,
         "is_cut": layout.per_line > 1,
+        "is_cyclic": layout.is_along and layout.scales < layout.pieces,
         "is_wide": layout.lines * layout.line * layout.inner >= WIDE,
         "rows": rows,
         "columns": columns,

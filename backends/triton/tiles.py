@@ -19,6 +19,7 @@ def tile(
     scales,
     is_along: tl.constexpr,
     is_cut: tl.constexpr,
+    is_cyclic: tl.constexpr,
     is_wide: tl.constexpr,
     rows: tl.constexpr,
     columns: tl.constexpr,
@@ -26,7 +27,8 @@ def tile(
     """Return offsets and masks: of elements, of scales, and of partial sums.
 
     `per_line` counts the pieces of a line, which `is_cut` if there are several, and
-    `scales` the pieces after which scales repeat. `is_wide` asks for 64-bit offsets.
+    `scales` the pieces after which scales repeat if they do, being `is_cyclic`.
+    `is_wide` asks for 64-bit offsets.
     """
     program = tl.program_id(0)
     if is_wide:
@@ -62,7 +64,7 @@ def tile(
         offset = start + item
         is_there = piece < pieces
         mask = is_there & (item < length)
-        scale = piece % scales
+        scale = piece % scales if is_cyclic else piece
     else:
         offset = (start + item) * inner + column
         is_there = column < inner

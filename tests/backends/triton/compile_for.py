@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import torch
 import triton
 from hard_cases import (
     DTYPES,
@@ -20,6 +22,7 @@ from hard_cases import (
     case,
     found,
 )
+from tally_cases import GRIDS, kept, native, rows
 from triton.backends.compiler import GPUTarget
 from triton.runtime.jit import JITFunction
 
@@ -62,6 +65,14 @@ def cases(*, everything: bool) -> Iterator[tuple[str, Any]]:
             yield name, case(*layout, "uint8", "float32")
 
 
+def tally(dtype: str, grid: str, keep: np.ndarray | None) -> None:
+    """Start the kernels that count."""
+    keep = None if keep is None else torch.from_numpy(keep)
+    k = GRIDS[grid](2)
+    k = None if k is None else torch.from_numpy(k)
+    native()(rows("bell", (2, 8192), dtype), keep, None, 4096, k)
+
+
 def main(capability: str, amount: str) -> None:
     """Print, as JSON, the wrong instructions of each kernel, and how many there are."""
     triton.runtime.driver.set_active(Target(int(capability)))
@@ -78,6 +89,10 @@ def main(capability: str, amount: str) -> None:
     JITFunction.run = compile_only
     for name, arguments in cases(everything=amount == "all"):
         found(name, *arguments, "cpu")
+    for dtype in DTYPES if amount == "all" else ("float32",):
+        for grid in ("unknown", "held"):
+            for keep in (None, kept((2, 8192))):
+                tally(dtype, grid, keep)
     wrong = {
         f"{name} {number}": sorted(set(WRONG.findall(asm["ptx"])))
         for (name, _), (number, asm) in zip(
