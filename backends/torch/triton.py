@@ -14,7 +14,7 @@ from qcore.gradient import fake_quantize_gradient
 from qcore.granularity import PerChannel, normalize_axes
 from qcore.kernels import Declined, declined
 from qcore.spec import QuantSpec
-from qcore.statistics.tally import tally
+from qcore.statistics.tally import regrid, tally
 
 DTYPES = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 
@@ -97,6 +97,24 @@ def _(
     kernels = import_module("qcore.backends.triton.tally")
     keep = None if keep is None else keep.contiguous()
     return kernels.tally(rows.contiguous(), keep, slots, k)
+
+
+@regrid.accelerate(NAME)
+def _(
+    counts: torch.Tensor,
+    exponents: torch.Tensor,
+    k: torch.Tensor,
+    new_k: torch.Tensor,
+    /,
+) -> Any:
+    refusal = _refusal(counts)
+    if refusal is not None:
+        return refusal
+    if counts.numel() == 0:
+        return declined("no kernel for no counts at all")
+    kernels = import_module("qcore.backends.triton.regrid")
+    grids = (n.to(torch.int32).contiguous() for n in (k, new_k))
+    return kernels.regrid(counts.contiguous(), exponents.contiguous(), *grids)
 
 
 def _rounded(

@@ -49,12 +49,17 @@ def pattern_of(x):
 
 @triton.jit
 def divided(x, scale):
-    """Return the correctly rounded quotient."""
+    """Return the correctly rounded quotient.
+
+    Zeros, which ReLU makes many of, would take the long way for special operands.
+    """
+    is_zero = x == 0
+    other = tl.where(is_zero, 1.0, x)
     if x.dtype == tl.float64:
-        quotient = x / scale
+        quotient = other / scale
     else:
-        quotient = tl.div_rn(x, scale)
-    return quotient
+        quotient = tl.div_rn(other, scale)
+    return tl.where(is_zero, x, quotient)
 
 
 @triton.jit

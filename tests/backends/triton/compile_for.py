@@ -8,10 +8,7 @@ after compiling. Run as a script, whose arguments are a capability and
 import json
 import re
 import sys
-from collections.abc import Iterator
-from typing import Any
 
-import numpy as np
 import torch
 import triton
 from hard_cases import (
@@ -22,12 +19,15 @@ from hard_cases import (
     case,
     found,
 )
-from tally_cases import GRIDS, kept, native, rows
+from tally_cases import GRIDS, SHAPES, grids, kept, native, rows
 from triton.backends.compiler import GPUTarget
 from triton.runtime.jit import JITFunction
 
 from qcore import PerTensor
 from qcore.backends.torch import triton as natives
+from qcore.backends.triton import gradient, launch, quantize, tally
+from qcore.backends.triton.layout import Layout
+from qcore.statistics.tally import regrid
 
 # What fuses, approximates or flushes, and what the assembler might yet fuse.
 WRONG = re.compile(
@@ -52,25 +52,40 @@ class Target:
         return GPUTarget("cuda", self.capability, 32)
 
 
-def cases(*, everything: bool) -> Iterator[tuple[str, Any]]:
-    """Yield names of kernels and their arguments, one for each specialisation."""
+def start_rounding(*, everything: bool) -> None:
+    """Start what rounds, in each specialisation."""
     formats = FORMATS if everything else ("int8", "float8_e4m3fn")
     dtypes = DTYPES if everything else ("float32", "bfloat16")
-    layouts = LAYOUTS if everything else LAYOUTS[2::6]
     for name in KERNELS:
         for dtype in dtypes:
             for fmt in formats:
-                yield name, case((1 << 14,), PerTensor(), fmt, dtype)
-        for layout in layouts:
-            yield name, case(*layout, "uint8", "float32")
+                found(name, *case((1 << 14,), PerTensor(), fmt, dtype), "cpu")
+        for shape, granularity in LAYOUTS if everything else LAYOUTS[2::6]:
+            found(name, *case(shape, granularity, "uint8", "float32"), "cpu")
 
 
-def tally(dtype: str, grid: str, keep: np.ndarray | None) -> None:
-    """Start the kernels that count."""
-    keep = None if keep is None else torch.from_numpy(keep)
-    k = GRIDS[grid](2)
-    k = None if k is None else torch.from_numpy(k)
-    native()(rows("bell", (2, 8192), dtype), keep, None, 4096, k)
+def start_counting(*, everything: bool) -> None:
+    """Start what counts."""
+    for dtype in DTYPES if everything else ("float32",):
+        for grid in ("unknown", "held"):
+            for mask in (None, torch.from_numpy(kept((2, 8192)))):
+                k = GRIDS[grid](2)
+                k = None if k is None else torch.from_numpy(k)
+                native()(rows("bell", (2, 8192), dtype), mask, None, 4096, k)
+    for shape in SHAPES:
+        native()(rows("bell", shape), None, None, 64, None)
+    for slots in (64, 4096):
+        native(regrid)(*map(torch.from_numpy, grids(slots)))
+
+
+def start_huge() -> None:
+    """Start what rounds more elements than 32 bits count; none of them is there."""
+    size = 1 << 33
+    layout = Layout(True, 1, size, size, 1, 1)
+    x, scale, zero, spec = case((16,), PerTensor(), "int8", "float32")
+    scale, zero = torch.from_numpy(scale), torch.from_numpy(zero)
+    quantize.fake_quantize(x, scale, zero, spec.format, layout)
+    gradient.fake_quantize_gradient(x, x, scale, zero, spec.format, layout)
 
 
 def main(capability: str, amount: str) -> None:
@@ -78,21 +93,22 @@ def main(capability: str, amount: str) -> None:
     triton.runtime.driver.set_active(Target(int(capability)))
     natives._refusal = lambda _: None
     kernels = {}
-    launch = JITFunction.run
+    launching = JITFunction.run
 
     def compile_only(self, *args, grid, warmup, **options):
         del warmup
-        kernel = launch(self, *args, grid=grid, warmup=True, **options)
+        kernel = launching(self, *args, grid=grid, warmup=True, **options)
         kernels[self.__name__, kernel.hash] = kernel.asm
         return kernel
 
     JITFunction.run = compile_only
-    for name, arguments in cases(everything=amount == "all"):
-        found(name, *arguments, "cpu")
-    for dtype in DTYPES if amount == "all" else ("float32",):
-        for grid in ("unknown", "held"):
-            for keep in (None, kept((2, 8192))):
-                tally(dtype, grid, keep)
+    everything = amount == "all"
+    start_rounding(everything=everything)
+    start_counting(everything=everything)
+    start_huge()
+    launch.WIDE = tally.WIDE = 1
+    start_rounding(everything=False)
+    start_counting(everything=False)
     wrong = {
         f"{name} {number}": sorted(set(WRONG.findall(asm["ptx"])))
         for (name, _), (number, asm) in zip(

@@ -6,7 +6,7 @@ from array_api_compat import numpy as xp
 
 from qcore.backends.torch import triton as natives
 from qcore.libraries import arithmetic
-from qcore.statistics.tally import tally
+from qcore.statistics.tally import regrid, tally
 
 SHAPES = [(1, 1), (1, 5000), (3, 2048), (2, 70_001), (70, 33)]
 GRIDS = {
@@ -42,12 +42,31 @@ def kept(shape):
     return np.random.default_rng(5).random(shape) < 0.6
 
 
-def native():
-    """Return the function that Triton counts with."""
+def native(kernel=tally):
+    """Return the function that Triton serves a kernel with."""
     (found,) = (
-        n.function for n in tally.natives["torch"] if n.source == natives.__name__
+        n.function for n in kernel.natives["torch"] if n.source == natives.__name__
     )
     return found
+
+
+def grids(slots):
+    """Return counts, exponents, and k before and after, of rows that widen or not."""
+    rng = np.random.default_rng(6)
+    k = np.int32([-126, -20, -12, 0, 3, 100])
+    new_k = k + np.int32([0, 1, 5, 11, 200, 2])
+    counts = rng.integers(0, 2**40, (6, 2, slots)) * (rng.random((6, 2, slots)) < 0.5)
+    return counts, rng.integers(0, 2**40, (6, 2, 256)), k, new_k
+
+
+def check_regrid(slots, device):
+    """Compare counts on wider grids."""
+    arguments = grids(slots)
+    ours = native(regrid)(*(torch.from_numpy(a).to(device) for a in arguments))
+    with arithmetic(xp):
+        theirs = regrid.reference(*arguments, xp=xp)
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one.cpu().numpy(), other, strict=True)
 
 
 def check(x, keep, slots, k, device):

@@ -27,7 +27,14 @@ from tests.backends.triton.hard_cases import (
     found,
     native,
 )
-from tests.backends.triton.tally_cases import GRIDS, KINDS, SHAPES, kept, rows
+from tests.backends.triton.tally_cases import (
+    GRIDS,
+    KINDS,
+    SHAPES,
+    check_regrid,
+    kept,
+    rows,
+)
 from tests.backends.triton.tally_cases import check as check_tally
 from tests.backends.triton.tally_cases import native as native_tally
 
@@ -118,6 +125,11 @@ def test_values_of_any_kind(kind, grid):
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 def test_every_dtype_is_counted(dtype, grid):
     check_tally(rows("any", (3, 70_001), dtype), None, 256, GRIDS[grid](3), "cuda")
+
+
+@pytest.mark.parametrize("slots", [2, 64, 4096])
+def test_counts_on_wider_grids(slots):
+    check_regrid(slots, "cuda")
 
 
 @pytest.mark.parametrize("k", [None, -12])

@@ -12,7 +12,15 @@ if os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("TRITON_INTERPRET=1 is not set", allow_module_level=True)
 
 from qcore.backends.triton import tally
-from tests.backends.triton.tally_cases import GRIDS, KINDS, SHAPES, check, kept, rows
+from tests.backends.triton.tally_cases import (
+    GRIDS,
+    KINDS,
+    SHAPES,
+    check,
+    check_regrid,
+    kept,
+    rows,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +57,8 @@ def test_programs_share_the_copies_of_the_table(monkeypatch):
 def test_offsets_of_64_bits(monkeypatch):
     monkeypatch.setattr(tally, "WIDE", 1)
     check(rows("any", (2, 3000)), kept((2, 3000)), 64, GRIDS["unknown"](2), "cpu")
+
+
+@pytest.mark.parametrize("slots", [2, 64, 4096])
+def test_counts_on_wider_grids(slots):
+    check_regrid(slots, "cpu")
