@@ -116,7 +116,7 @@ def onnx(session: nox.Session) -> None:
 @nox.session
 def doctest(session: nox.Session) -> None:
     """Run the examples of the README and of the docstrings."""
-    install(session, ".[torch,jax,onnx,cpu]", groups="test strict")
+    install(session, ".[torch,jax,onnx,cpu]", groups="test strict triton")
     session.run("pytest", "--doctest-glob=README.md", "README.md")
     session.run("pytest", "--doctest-modules", "--pyargs", "qcore")
 

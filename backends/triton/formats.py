@@ -36,6 +36,6 @@ def is_served(fmt: Format, /) -> bool:
     return not isinstance(fmt, FloatFormat) or (
         fmt.signed
         and fmt.bits <= 8
-        and fmt.min_exponent - fmt.mantissa > -100
+        and fmt.min_exponent - fmt.mantissa > -50
         and fmt.max < 2.0**100
     )

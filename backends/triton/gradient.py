@@ -69,7 +69,8 @@ def gradient_kernel(
     else:
         is_inside = tl.abs(quotient) <= high
         _, steps = float_steps(quotient, high, mantissa, first)
-    slope = steps - tl.where(is_inside, quotient, 0.0)
+    is_speck = quotient == 2.0**-60
+    slope = steps - tl.where(is_inside & ~is_speck, quotient, 0.0)
     slope = tl.where(quotient == quotient, slope, quotient)
     tl.store(out_ptr + offset, tl.where(is_inside, gradient, 0.0), mask=mask)
 

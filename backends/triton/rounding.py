@@ -49,17 +49,17 @@ def pattern_of(x):
 
 @triton.jit
 def divided(x, scale):
-    """Return the correctly rounded quotient.
+    """Return the correctly rounded quotient, but a positive speck for zeros.
 
-    Zeros, which ReLU makes many of, would take the long way for special operands.
+    Zeros, which ReLU makes many of, would take the long way of special operands. The
+    speck, 2**-60, rounds to zero in every format, and lets go of the zero itself.
     """
-    is_zero = x == 0
-    other = tl.where(is_zero, 1.0, x)
+    x = tl.where(x == 0, scale * 2.0**-60, x)
     if x.dtype == tl.float64:
-        quotient = other / scale
+        quotient = x / scale
     else:
-        quotient = tl.div_rn(other, scale)
-    return tl.where(is_zero, x, quotient)
+        quotient = tl.div_rn(x, scale)
+    return quotient
 
 
 @triton.jit
