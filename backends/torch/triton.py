@@ -36,9 +36,12 @@ def _refusal(x: torch.Tensor, /) -> Declined | None:
             return declined("Triton is not used on AMD's devices")
     elif os.environ.get("TRITON_INTERPRET") != "1":
         return declined("Triton is for CUDA tensors")
-    if torch.is_grad_enabled() and x.requires_grad:
-        return declined("autograd follows the portable function alone")
     return None
+
+
+def _is_followed(*tensors: torch.Tensor) -> bool:
+    """Return whether autograd follows what is computed from tensors."""
+    return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
 
 
 @quantize_data.accelerate(NAME)
@@ -52,6 +55,8 @@ def _(
 def _(
     x: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, spec: QuantSpec, /
 ) -> Any:
+    if _is_followed(x, scale):
+        return declined("autograd follows the portable function alone")
     return _rounded(x, scale, zero_point, spec, "fake_quantize")
 
 
@@ -69,7 +74,7 @@ def _(
         return ready
     if gradient.device != x.device or gradient.dtype not in DTYPES:
         return declined("gradient and data are on different devices or not floating")
-    if torch.is_grad_enabled() and gradient.requires_grad:
+    if _is_followed(gradient, x, scale):
         return declined("autograd follows the portable function alone")
     if ready.layout is None:
         return torch.empty_like(gradient), torch.zeros_like(scale)
@@ -96,7 +101,7 @@ def _(
         return declined("no kernel for weights, nor for no values at all")
     kernels = import_module("qcore.backends.triton.tally")
     keep = None if keep is None else keep.contiguous()
-    return kernels.tally(rows.contiguous(), keep, slots, k)
+    return kernels.tally(_moved(rows, None), keep, slots, k)
 
 
 @regrid.accelerate(NAME)
@@ -160,12 +165,12 @@ def _prepared(
             order = (*kept, *(a for a in range(x.ndim) if a not in kept))
             moved = tuple(x.shape[a] for a in order)
             layout = layout_of(moved, PerChannel(tuple(range(len(kept)))), False)
-    scale, zero_point = (s.reshape(-1).contiguous() for s in (scale, zero_point))
+    scale, zero_point = (_moved(s.reshape(-1), None) for s in (scale, zero_point))
     return _Ready(order, _moved(x, order), scale, zero_point, layout)
 
 
 def _moved(x: torch.Tensor, order: tuple[int, ...] | None, /) -> torch.Tensor:
-    return (x if order is None else x.permute(order)).contiguous()
+    return (x if order is None else x.permute(order)).contiguous().detach()
 
 
 def _back(x: torch.Tensor, order: tuple[int, ...] | None, /) -> torch.Tensor:

@@ -13,8 +13,9 @@ if os.environ.get("TRITON_INTERPRET") != "1":
 
 import torch
 
-from qcore import PerTensor
+from qcore import PerTensor, QuantSpec
 from qcore.backends.triton import launch
+from qcore.kernels import Declined
 from tests.backends.triton.hard_cases import (
     DTYPES,
     FORMATS,
@@ -22,6 +23,7 @@ from tests.backends.triton.hard_cases import (
     LAYOUTS,
     case,
     check,
+    native,
 )
 
 every_kernel = pytest.mark.parametrize("kernel", KERNELS)
@@ -88,3 +90,21 @@ def test_every_pattern_of_16_bits(kernel, fmt, dtype):
 def test_data_that_is_not_contiguous(kernel, view):
     x, scale, zero, spec = case((60, 90), PerTensor(), "int8", "float32")
     check(kernel, view(x), scale, zero, spec, "cpu")
+
+
+def test_what_autograd_follows_is_declined():
+    x, scale, zero, spec = case((40,), PerTensor(), "int8", "float32")
+    scale, zero = torch.from_numpy(scale), torch.from_numpy(zero)
+    x.requires_grad = True
+    assert isinstance(native("fake_quantize")(x, scale, zero, spec), Declined)
+    assert not native("quantize")(x, scale, zero, spec).requires_grad
+    with torch.no_grad():
+        assert native("fake_quantize")(x, scale, zero, spec).shape == x.shape
+
+
+@pytest.mark.parametrize("kernel", ["quantize", "fake_quantize"])
+def test_other_roundings_are_declined(kernel):
+    x, scale, zero, _ = case((40,), PerTensor(), "int8", "float32")
+    scale, zero = torch.from_numpy(scale), torch.from_numpy(zero)
+    spec = QuantSpec("int8", rounding="up")
+    assert isinstance(native(kernel)(x, scale, zero, spec), Declined)
