@@ -71,7 +71,6 @@ def gradient_kernel(
         _, steps = float_steps(quotient, high, mantissa, first)
     is_speck = quotient == 2.0**-60
     slope = steps - tl.where(is_inside & ~is_speck, quotient, 0.0)
-    slope = tl.where(quotient == quotient, slope, quotient)
     tl.store(out_ptr + offset, tl.where(is_inside, gradient, 0.0), mask=mask)
 
     part = widened(gradient).to(tl.float64) * slope.to(tl.float64)

@@ -26,13 +26,15 @@ def integer_steps(quotient, zero, low, high):
     """Return codes, saturated but where NaN, and whether they were in the range."""
     codes = half_even(quotient) + zero
     is_inside = (codes >= low) & (codes <= high)
-    return tl.minimum(tl.maximum(codes, low), high), is_inside
+    codes = tl.maximum(codes, low, propagate_nan=tl.PropagateNan.ALL)
+    return tl.minimum(codes, high, propagate_nan=tl.PropagateNan.ALL), is_inside
 
 
 @triton.jit
 def float_steps(quotient, high, mantissa: tl.constexpr, first: tl.constexpr):
-    """Return codes of magnitudes and the numbers rounded to, both saturated."""
-    magnitude = tl.minimum(tl.abs(quotient), high)
+    """Return codes of magnitudes and the numbers rounded to, saturated or NaN."""
+    magnitude = tl.abs(quotient)
+    magnitude = tl.minimum(magnitude, high, propagate_nan=tl.PropagateNan.ALL)
     code, number = small_float(magnitude, mantissa, first)
     return code, number * tl.where(quotient < 0, -1.0, 1.0)
 
@@ -90,7 +92,7 @@ def round_kernel(
         if is_coded:
             found = tl.where(is_nan, low, codes).to(tl.int32).to(dtype)
         else:
-            found = narrowed(tl.where(is_nan, quotient, (codes - zero) * scale), dtype)
+            found = narrowed((codes - zero) * scale, dtype)
     else:
         code, number = float_steps(quotient, high, mantissa, first)
         if is_coded:
@@ -100,7 +102,7 @@ def round_kernel(
             else:
                 found = tl.where(is_nan, nan, code | signed).to(dtype)
         else:
-            found = narrowed(tl.where(is_nan, quotient, number * scale), dtype)
+            found = narrowed(number * scale, dtype)
     tl.store(out_ptr + offset, found, mask=mask)
 
 

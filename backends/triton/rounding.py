@@ -1,9 +1,9 @@
 """Arithmetic on a tile that gives the same bits compiled and interpreted.
 
 Triton's own casts to bfloat16 and to float8 differ between the two, its minimum drops
-NaN in one of them, and its ``/`` of float32 is not a correctly rounded one. So small
-formats are rounded by integer operations on the pattern, NaN is put in at the end, and
-division is `divided`. Launch without fusing (``enable_fp_fusion=False``).
+NaN in one of them unless told, and its ``/`` of float32 is not correctly rounded. So
+small formats are rounded by integer operations on the pattern, and division is
+`divided`. Launch without fusing (``enable_fp_fusion=False``).
 """
 
 import triton
@@ -82,7 +82,7 @@ def small_float(magnitude, mantissa: tl.constexpr, first: tl.constexpr):
 
     Integers round the pattern of what is normal in the format, whose exponents start at
     `first`. The others are multiples of the smallest number; added to a number spaced
-    as they are, they round to its last bit.
+    as they are, they round to its last bit. The number of NaN is NaN.
     """
     width: tl.constexpr = 52 if magnitude.dtype == tl.float64 else 23
     bias: tl.constexpr = 1023 if magnitude.dtype == tl.float64 else 127
