@@ -11,11 +11,14 @@ import triton.language as tl
 
 from qcore.backends.triton.formats import numbers_of
 from qcore.backends.triton.launch import arguments_of, on_device_of
-from qcore.backends.triton.layout import ELEMENTS, Layout, tile_of
+from qcore.backends.triton.layout import Layout, tile_of
 from qcore.backends.triton.quantize import float_steps, integer_steps
 from qcore.backends.triton.rounding import divided, widened
 from qcore.backends.triton.tiles import tile
 from qcore.formats import Format
+
+ELEMENTS = 2048
+"""Elements of a tile: fewer than where only rounding asks for registers."""
 
 
 @triton.jit
