@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, version
+from itertools import groupby
 
 from qcore.backends.found import is_found
 from qcore.kernels import PORTABLE, kernels
@@ -58,20 +59,26 @@ class Report:
 
     def __str__(self) -> str:
         lines = [
-            f"{name} {found or 'is not installed'}"
-            for name, found in self.versions.items()
+            f"{name} {v or 'is not installed'}" for name, v in self.versions.items()
         ]
         lines += [f"{name} failed: {why}" for name, why in self.failures.items()]
         if self.is_portable:
             lines.append("QCORE_BACKEND=reference: portable functions serve all calls")
-        for service in self.services:
-            shown = (m.removeprefix("qcore.backends.") for m in service.natives)
-            lines.append(f"{service.library}: {service.kernel}: {', '.join(shown)}")
-            lines += [
-                f"    {module.removeprefix('qcore.backends.')} declined: {reason}"
-                for module, reason in service.declines.items()
-            ]
+        width = max((len(service.kernel) for service in self.services), default=0)
+        for library, services in groupby(self.services, lambda s: s.library):
+            lines += ["", library]
+            for service in services:
+                served = ", then ".join(map(_short, service.natives))
+                lines.append(f"    {service.kernel:{width}}  {served}")
+                lines += [
+                    f"        {_short(module)} declined: {reason}"
+                    for module, reason in service.declines.items()
+                ]
         return "\n".join(lines)
+
+
+def _short(module: str) -> str:
+    return module.removeprefix("qcore.backends.")
 
 
 def report() -> Report:
