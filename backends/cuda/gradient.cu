@@ -37,10 +37,11 @@ static __device__ __forceinline__ double block_sum(double x) {
 //   row r   begins at (r / blocks) * length + (r % blocks) * size and has `size`
 //           elements, or what is left of `length`; its scale is r % channels.
 //   is_aligned: whether gradient, x and of_x are equally far from multiples of 16.
-//   partial [rows, parts]
+//   partial [rows, parts]; or null, where each scale has one row and one part, and
+//           of_scale [rows] takes the sums.
 extern "C" __global__ void __launch_bounds__(THREADS) gradient_rows(
-    const Raw* gradient, const Raw* x, Raw* of_x, double* partial, const float* scale,
-    const int* zero, Long rows, Long length, Long size, Long blocks, Long channels,
+    const Raw* gradient, const Raw* x, Raw* of_x, double* partial, float* of_scale,
+    const float* scale, const int* zero, Long rows, Long length, Long size, Long blocks, Long channels,
     Word parts, int is_wide, int is_aligned, int low, int high, int mantissa, int first,
     int bits, int nan_code, float largest) {
   Format format = {low, high, mantissa, first, bits, nan_code, largest};
@@ -98,13 +99,10 @@ extern "C" __global__ void __launch_bounds__(THREADS) gradient_rows(
       sum += pair.of_scale;
     }
   }
-  if (is_wide) {
-    sum = block_sum(sum);
-    if (threadIdx.x == 0) partial[blockIdx.x] = sum;
-  } else {
-    sum = warp_sum(sum);
-    if (lane == 0 && row < rows) partial[row] = sum;
-  }
+  sum = is_wide ? block_sum(sum) : warp_sum(sum);
+  if (lane > 0 || row >= rows) return;
+  if (partial) partial[is_wide ? blockIdx.x : row] = sum;
+  else of_scale[row] = (float)sum;
 }
 
 // Columns, as where the scales lie along the last axis.
@@ -133,7 +131,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) gradient_columns(
 
 // Add up what belongs to each scale: partial[c * stride + a * step + b], a below
 // `count` and b below `width`.
-//   grid    a block for each scale; block THREADS; shared 8 * (THREADS / 32) bytes.
+//   grid    a block for each scale; block at most THREADS, a multiple of 32; shared 8 * (THREADS / 32) bytes.
 //   of_scale [scales]
 extern "C" __global__ void __launch_bounds__(THREADS) gradient_sum(
     const double* partial, float* of_scale, Long stride, Long count, Long step,
