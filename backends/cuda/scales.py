@@ -1,4 +1,4 @@
-"""Which scale an element of contiguous data has, and what a format is to the kernels."""
+"""Which scale an element of contiguous data has, and what a format is to kernels."""
 
 from ctypes import c_float, c_int32, c_uint64
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from math import prod
 
 from qcore.backends.cuda.device import Argument, Array
 from qcore.formats import FloatFormat, Format
-from qcore.granularity import PerBlock, PerChannel, normalize_axes
+from qcore.granularity import Granularity, PerBlock, PerChannel, normalize_axes
 from qcore.kernels import Declined, declined
 from qcore.spec import QuantSpec
 
@@ -57,20 +57,25 @@ def rule_for(scale: Array, shape: tuple[int, ...], spec: QuantSpec) -> Rule | De
         return declined("no data")
     if scale.ndim == 0:
         return Rule(1, 1, prod(shape), 0, 1)
-    granularity = spec.granularity
-    if isinstance(granularity, PerChannel):
-        kept = normalize_axes(granularity.axis, len(shape))
-        kept = tuple(axis for axis in kept if shape[axis] > 1)
-        first, last = kept[0], kept[-1]
-        if prod(shape[first : last + 1]) != prod(shape[axis] for axis in kept):
-            return declined("channels along axes that are apart")
-        length = prod(shape[first : last + 1])
-        return Rule(prod(shape[:first]), length, prod(shape[last + 1 :]), 0, length)
+    return _rule_of(spec.granularity, shape)
+
+
+def _rule_of(granularity: Granularity, shape: tuple[int, ...]) -> Rule | Declined:
+    """Return where more than one scale lie, or decline."""
     if isinstance(granularity, PerBlock):
         (cut,) = normalize_axes(granularity.axis, len(shape))
+        channels = prod(granularity.scale_shape(shape))
         outer, inner = prod(shape[:cut]), prod(shape[cut + 1 :])
-        return Rule(outer, shape[cut], inner, granularity.size, prod(scale.shape))
-    return declined("a granularity without a rule")
+        return Rule(outer, shape[cut], inner, granularity.size, channels)
+    if not isinstance(granularity, PerChannel):
+        return declined("a granularity without a rule")
+    axes = normalize_axes(granularity.axis, len(shape))
+    kept = [axis for axis in axes if shape[axis] > 1]
+    first, end = kept[0], kept[-1] + 1
+    channels = prod(shape[axis] for axis in kept)
+    if channels != prod(shape[first:end]):
+        return declined("channels along axes that are apart")
+    return Rule(prod(shape[:first]), channels, prod(shape[end:]), 0, channels)
 
 
 def format_arguments(fmt: Format) -> list[Argument]:

@@ -66,9 +66,7 @@ def tally(
         ]
     )
     zeros, nans, infs, width, low, high, grew, *tables = small
-    counts, exponents = (
-        [device.empty(kind) for kind in large] if is_alone else tables
-    )
+    counts, exponents = [device.empty(kind) for kind in large] if is_alone else tables
     at = partial(address, device)
 
     def count(kernel: str, shared: int, k: Array | None, where: Array | None) -> None:
