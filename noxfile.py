@@ -43,7 +43,7 @@ PEERS = {
 }
 SPREAD = ("-n", "auto", "--dist", "worksteal")
 """One process for each core; JAX compiles a program for each of many cases."""
-SHIPPED = ("*.py", "py.typed", "*.onnx", "*.npz")
+SHIPPED = ("*.py", "py.typed", "*.onnx", "*.npz", "*.cu")
 
 
 def install(session: nox.Session, *requirements: str, groups: str = "") -> None:
