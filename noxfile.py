@@ -97,6 +97,14 @@ def contract_suite(session: nox.Session, library: str, *options: str) -> None:
 
 
 @nox.session
+def triton(session: nox.Session) -> None:
+    """Test Triton's kernels without a GPU: interpreted, then compiled for several."""
+    install(session, ".[torch]", groups="test triton")
+    env = {"TRITON_INTERPRET": "1"}
+    session.run("pytest", "tests/backends/triton", *SPREAD, *session.posargs, env=env)
+
+
+@nox.session
 def onnx(session: nox.Session) -> None:
     """Test the adapters where ONNX is installed and no other framework."""
     install(session, ".[onnx]", groups="test models")
@@ -108,7 +116,7 @@ def onnx(session: nox.Session) -> None:
 @nox.session
 def doctest(session: nox.Session) -> None:
     """Run the examples of the README and of the docstrings."""
-    install(session, ".[torch,jax,onnx,cpu]", groups="test strict")
+    install(session, ".[torch,jax,onnx,cpu]", groups="test strict triton")
     session.run("pytest", "--doctest-glob=README.md", "README.md")
     session.run("pytest", "--doctest-modules", "--pyargs", "qcore")
 

@@ -24,6 +24,7 @@ FRAMEWORKS = {
     "qcore/files.py": {"numpy", "safetensors"},
     "backends/numba": {"numpy"},
     "backends/jax/cuda.py": {"cupy"},
+    "backends/triton": {"torch"},
     "adapters/cli": {"numpy"},
     "adapters/demo": {"numpy"},
     "adapters/onnx": {"numpy", "onnx_ir", "onnxscript", "onnxruntime", "tqdm"},

@@ -115,7 +115,12 @@ def _scales(*shape):
 
 def gradients(array):
     return [
-        (array(np.cos(np.arange(x.size, dtype=np.float32)).reshape(x.shape)), *rest)
+        (
+            array(
+                np.cos(np.arange(np.prod(x.shape), dtype=np.float32)).reshape(x.shape)
+            ),
+            *rest,
+        )
         for x, rest in ((args[0], args) for args in quantizations(array))
     ]
 

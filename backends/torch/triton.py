@@ -1,0 +1,174 @@
+"""CUDA tensors through Triton, which is imported once there are some."""
+
+import os
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import torch
+
+from qcore.affine import fake_quantize_data, quantize_data
+from qcore.backends.torch.library import NAME
+from qcore.backends.triton.formats import is_served
+from qcore.backends.triton.layout import Layout, layout_of
+from qcore.gradient import fake_quantize_gradient
+from qcore.granularity import PerChannel, normalize_axes
+from qcore.kernels import Declined, declined
+from qcore.spec import QuantSpec
+from qcore.statistics.tally import regrid, tally
+
+DTYPES = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+
+
+class _Ready(NamedTuple):
+    """What the kernels take: contiguous data, of moved axes, and how scales lie."""
+
+    order: tuple[int, ...] | None
+    data: torch.Tensor
+    scale: torch.Tensor
+    zero_point: torch.Tensor
+    layout: Layout | None
+
+
+def _refusal(x: torch.Tensor, /) -> Declined | None:
+    """Return why Triton does not serve a tensor, if so."""
+    if x.is_cuda:
+        if torch.version.hip is not None:
+            return declined("Triton is not used on AMD's devices")
+    elif os.environ.get("TRITON_INTERPRET") != "1":
+        return declined("Triton is for CUDA tensors")
+    if torch.is_grad_enabled() and x.requires_grad:
+        return declined("autograd follows the portable function alone")
+    return None
+
+
+@quantize_data.accelerate(NAME)
+def _(
+    x: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, spec: QuantSpec, /
+) -> Any:
+    return _rounded(x, scale, zero_point, spec, "quantize")
+
+
+@fake_quantize_data.accelerate(NAME)
+def _(
+    x: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, spec: QuantSpec, /
+) -> Any:
+    return _rounded(x, scale, zero_point, spec, "fake_quantize")
+
+
+@fake_quantize_gradient.accelerate(NAME)
+def _(
+    gradient: torch.Tensor,
+    x: torch.Tensor,
+    scale: torch.Tensor,
+    zero_point: torch.Tensor,
+    spec: QuantSpec,
+    /,
+) -> Any:
+    ready = _prepared(x, scale, zero_point, spec)
+    if isinstance(ready, Declined):
+        return ready
+    if gradient.device != x.device or gradient.dtype not in DTYPES:
+        return declined("gradient and data are on different devices or not floating")
+    if torch.is_grad_enabled() and gradient.requires_grad:
+        return declined("autograd follows the portable function alone")
+    if ready.layout is None:
+        return torch.empty_like(gradient), torch.zeros_like(scale)
+    kernels = import_module("qcore.backends.triton.gradient")
+    of_x, of_scale = kernels.fake_quantize_gradient(
+        _moved(gradient, ready.order), *ready[1:4], spec.format, ready.layout
+    )
+    return _back(of_x, ready.order), of_scale.reshape(scale.shape)
+
+
+@tally.accelerate(NAME)
+def _(
+    rows: torch.Tensor,
+    keep: torch.Tensor | None,
+    weights: torch.Tensor | None,
+    slots: int,
+    k: torch.Tensor | None,
+    /,
+) -> Any:
+    refusal = _refusal(rows)
+    if refusal is not None:
+        return refusal
+    if weights is not None or rows.numel() == 0:
+        return declined("no kernel for weights, nor for no values at all")
+    kernels = import_module("qcore.backends.triton.tally")
+    keep = None if keep is None else keep.contiguous()
+    return kernels.tally(rows.contiguous(), keep, slots, k)
+
+
+@regrid.accelerate(NAME)
+def _(
+    counts: torch.Tensor,
+    exponents: torch.Tensor,
+    k: torch.Tensor,
+    new_k: torch.Tensor,
+    /,
+) -> Any:
+    refusal = _refusal(counts)
+    if refusal is not None:
+        return refusal
+    if counts.numel() == 0:
+        return declined("no kernel for no counts at all")
+    kernels = import_module("qcore.backends.triton.regrid")
+    grids = (n.to(torch.int32).contiguous() for n in (k, new_k))
+    return kernels.regrid(counts.contiguous(), exponents.contiguous(), *grids)
+
+
+def _rounded(
+    x: torch.Tensor,
+    scale: torch.Tensor,
+    zero_point: torch.Tensor,
+    spec: QuantSpec,
+    name: str,
+    /,
+) -> Any:
+    ready = _prepared(x, scale, zero_point, spec)
+    if isinstance(ready, Declined):
+        return ready
+    if ready.layout is None:
+        dtype = getattr(torch, spec.format.storage) if name == "quantize" else x.dtype
+        return torch.empty_like(x, dtype=dtype)
+    kernels = import_module("qcore.backends.triton.quantize")
+    found = getattr(kernels, name)(*ready[1:4], spec.format, ready.layout)
+    return _back(found, ready.order)
+
+
+def _prepared(
+    x: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, spec: QuantSpec, /
+) -> _Ready | Declined:
+    refusal = _refusal(x)
+    if refusal is not None:
+        return refusal
+    if spec.rounding != "half_even":
+        return declined("Triton's kernels round half to even")
+    if x.dtype not in DTYPES or not is_served(spec.format):
+        return declined("no kernel for this format or dtype")
+    if not x.device == scale.device == zero_point.device:
+        return declined("data and scales are on different devices")
+    if zero_point.numel() == 1:
+        zero_point = zero_point.reshape(()).expand(scale.shape)
+    if zero_point.shape != scale.shape:
+        return declined("one scale but many zero points")
+    granularity, order, layout = spec.granularity, None, None
+    if x.numel():
+        layout = layout_of(tuple(x.shape), granularity, scale.numel() == 1)
+        if layout is None and isinstance(granularity, PerChannel):
+            kept = normalize_axes(granularity.axis, x.ndim)
+            order = (*kept, *(a for a in range(x.ndim) if a not in kept))
+            moved = tuple(x.shape[a] for a in order)
+            layout = layout_of(moved, PerChannel(tuple(range(len(kept)))), False)
+    scale, zero_point = (s.reshape(-1).contiguous() for s in (scale, zero_point))
+    return _Ready(order, _moved(x, order), scale, zero_point, layout)
+
+
+def _moved(x: torch.Tensor, order: tuple[int, ...] | None, /) -> torch.Tensor:
+    return (x if order is None else x.permute(order)).contiguous()
+
+
+def _back(x: torch.Tensor, order: tuple[int, ...] | None, /) -> torch.Tensor:
+    if order is None:
+        return x
+    return x.permute([order.index(a) for a in range(x.ndim)])

@@ -1,0 +1,171 @@
+"""What is hard to round, every way that scales lie, and the reference's answers."""
+
+import numpy as np
+import torch
+from array_api_compat import numpy as xp
+
+import qcore
+from qcore import PerBlock, PerChannel, PerTensor, affine, gradient
+from qcore.backends.torch import triton as natives
+from qcore.libraries import arithmetic
+
+INTEGERS = ("int2", "int4", "int8", "int16", "uint4", "uint8", "uint16")
+FLOATS = (
+    "float8_e4m3fn",
+    "float8_e5m2",
+    "float6_e2m3fn",
+    "float6_e3m2fn",
+    "float4_e2m1fn",
+)
+FORMATS = (*INTEGERS, *FLOATS)
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+
+KERNELS = {
+    "quantize": affine.quantize_data,
+    "fake_quantize": affine.fake_quantize_data,
+    "gradient": gradient.fake_quantize_gradient,
+}
+
+LAYOUTS = [
+    ((), PerTensor()),
+    ((1,), PerTensor()),
+    ((4097,), PerTensor()),
+    ((3, 5, 7), PerTensor()),
+    ((3, 9000), PerChannel(0)),
+    ((300, 9), PerChannel(0)),
+    ((2, 3, 7, 7), PerChannel(1)),
+    ((300, 3), PerChannel(-1)),
+    ((70, 130), PerChannel(1)),
+    ((3, 300), PerChannel(1)),
+    ((4, 5, 6), PerChannel((0, 1))),
+    ((4, 5, 6), PerChannel((0, 2))),
+    ((4, 1, 6), PerChannel((0, 2))),
+    ((4, 6), PerChannel((0, 1))),
+    ((2, 3, 4, 5), PerChannel((1, 3))),
+    ((6, 192), PerBlock(1, 32)),
+    ((6, 200), PerBlock(1, 32)),
+    ((3, 10_001), PerBlock(1, 5000)),
+    ((70, 33), PerBlock(0, 16)),
+    ((2, 50, 20), PerBlock(1, 16)),
+    ((300, 5), PerBlock(0, 500)),
+    ((5,), PerBlock(0, 2)),
+    ((4, 3), PerBlock(1, 1)),
+]
+
+
+def hard(shape, dtype, step=0.0371, seed=0):
+    """Return ties, the usual, any bits, and what is special, in float32 or float64."""
+    rng = np.random.default_rng(seed)
+    n = int(np.prod(shape))
+    wide = "float64" if dtype == "float64" else "float32"
+    bits = rng.integers(0, 2**63, n, dtype=np.uint64) * np.uint64(2)
+    with np.errstate(all="ignore"):
+        x = bits.view(np.float64) if dtype == "float64" else bits.view(np.float32)[1::2]
+        x = x.copy()
+        kind = rng.integers(0, 4, n)
+        ties = (rng.integers(-300, 300, n) * 0.5).astype(wide) * np.float32(step)
+        bell = (rng.standard_normal(n) * 20 * step).astype(wide)
+        small = np.exp2(rng.uniform(-12, 4, n)) * rng.choice([-step, step], n)
+        x = np.where(kind == 1, ties, x)
+        x = np.where(kind == 2, bell, np.where(kind == 3, small, x)).astype(wide)
+        special = [
+            0,
+            -0.0,
+            np.nan,
+            -np.nan,
+            np.inf,
+            -np.inf,
+            1e-42,
+            -1e-42,
+            3e38,
+            -3e38,
+        ]
+        where = rng.permutation(n)[: min(len(special), n // 2)]
+        x[where] = np.asarray(special[: len(where)], wide)
+    return x.reshape(shape)
+
+
+def scales(shape, granularity, *, is_symmetric, low, high, seed=1):
+    """Return scales and zero points as `fit` hands them on."""
+    rng = np.random.default_rng(seed)
+    size = granularity.scale_shape(shape)
+    scale = rng.uniform(0.02, 0.06, size).astype(np.float32)
+    zero = rng.integers(low, high, size, endpoint=True).astype(np.int32)
+    zero = zero * (not is_symmetric)
+    if scale.size == 1:
+        return np.full((), 0.0371, np.float32), zero.reshape(())
+    return scale, zero
+
+
+def case(shape, granularity, fmt, dtype, seed=0):
+    """Return data in its dtype as a tensor, scale, zero point and spec."""
+    is_symmetric = fmt in FLOATS
+    spec = qcore.QuantSpec(fmt, symmetric=is_symmetric, granularity=granularity)
+    known = spec.format
+    low, high = (0, 0) if is_symmetric else (known.qmin, known.qmax)
+    x = torch.from_numpy(np.asarray(hard(shape, dtype, seed=seed)))
+    scale, zero = scales(
+        shape, granularity, is_symmetric=is_symmetric, low=low, high=high
+    )
+    return x.to(getattr(torch, dtype)), scale, zero, spec
+
+
+def native(name):
+    """Return the function that Triton serves a kernel of the core with."""
+    (found,) = (
+        n.function
+        for n in KERNELS[name].natives["torch"]
+        if n.source == natives.__name__
+    )
+    return found
+
+
+def found(name, x, scale, zero, spec, device):
+    """Return what Triton answers, as tensors on the CPU."""
+    scale, zero = (torch.from_numpy(np.asarray(a)).to(device) for a in (scale, zero))
+    extra = (gradient_of(x).to(device),) if name == "gradient" else ()
+    answer = native(name)(*extra, x.to(device), scale, zero, spec)
+    answer = answer if isinstance(answer, tuple) else (answer,)
+    return tuple(a.cpu() for a in answer)
+
+
+def expected(name, x, scale, zero, spec):
+    """Return what the reference answers on NumPy, rounded once to a 16-bit dtype."""
+    wide = x if x.dtype == torch.float64 else x.float()
+    extra = (gradient_of(x).float().numpy(),) if name == "gradient" else ()
+    if x.dtype == torch.float64 and extra:
+        extra = (gradient_of(x).numpy(),)
+    with arithmetic(xp):
+        answer = KERNELS[name].reference(*extra, wide.numpy(), scale, zero, spec, xp=xp)
+    answer = answer if isinstance(answer, tuple) else (answer,)
+    answer = [torch.from_numpy(np.asarray(a)) for a in answer]
+    if name != "quantize":
+        answer[0] = answer[0].to(x.dtype)
+    return tuple(answer)
+
+
+def gradient_of(x):
+    """Return a gradient of the shape and dtype of the data."""
+    wave = torch.cos(torch.arange(x.numel(), dtype=torch.float64))
+    return wave.reshape(x.shape).to(x.dtype)
+
+
+def check(name, x, scale, zero, spec, device):
+    """Compare each bit of what has the data's shape, and sums nearly."""
+    ours = found(name, x, scale, zero, spec, device)
+    theirs = expected(name, x, scale, zero, spec)
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.dtype == other.dtype
+        assert one.shape == other.shape
+    np.testing.assert_array_equal(bits(ours[0]), bits(theirs[0]))
+    for one, other in zip(ours[1:], theirs[1:], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def bits(x):
+    """Return the patterns of numbers, those of NaN made one."""
+    x = x.contiguous()
+    if x.dtype.is_floating_point:
+        x = torch.where(x.isnan(), torch.full_like(x, float("nan")), x)
+        x = x.view({2: torch.int16, 4: torch.int32, 8: torch.int64}[x.itemsize])
+    return x.numpy()

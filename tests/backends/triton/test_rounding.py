@@ -1,0 +1,90 @@
+"""Interpreted on the CPU, Triton's kernels give the bits of the reference."""
+
+import os
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+if not find_spec("triton"):
+    pytest.skip("triton is not installed", allow_module_level=True)
+if os.environ.get("TRITON_INTERPRET") != "1":
+    pytest.skip("TRITON_INTERPRET=1 is not set", allow_module_level=True)
+
+import torch
+
+from qcore import PerTensor
+from qcore.backends.triton import launch
+from tests.backends.triton.hard_cases import (
+    DTYPES,
+    FORMATS,
+    KERNELS,
+    LAYOUTS,
+    case,
+    check,
+)
+
+every_kernel = pytest.mark.parametrize("kernel", KERNELS)
+every_layout = pytest.mark.parametrize(
+    ("shape", "granularity"), LAYOUTS, ids=lambda value: str(value).replace(" ", "")
+)
+
+
+@pytest.fixture(autouse=True)
+def _overflow_is_meant():
+    with np.errstate(all="ignore"):
+        yield
+
+
+@every_kernel
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_every_format_and_dtype(kernel, fmt, dtype):
+    check(kernel, *case((5000,), PerTensor(), fmt, dtype), "cpu")
+
+
+@every_kernel
+@every_layout
+@pytest.mark.parametrize(
+    ("fmt", "dtype"), [("uint8", "float32"), ("float8_e4m3fn", "bfloat16")]
+)
+def test_every_way_that_scales_lie(kernel, shape, granularity, fmt, dtype):
+    check(kernel, *case(shape, granularity, fmt, dtype), "cpu")
+
+
+@every_kernel
+@every_layout
+def test_offsets_of_64_bits(kernel, shape, granularity, monkeypatch):
+    monkeypatch.setattr(launch, "WIDE", 1)
+    check(kernel, *case(shape, granularity, "int8", "float32"), "cpu")
+
+
+@every_kernel
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
+def test_no_elements(kernel, shape):
+    check(kernel, *case(shape, PerTensor(), "int8", "float32"), "cpu")
+
+
+@every_kernel
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("fmt", ["int8", "float8_e4m3fn", "float8_e5m2"])
+def test_every_pattern_of_16_bits(kernel, fmt, dtype):
+    _, scale, zero, spec = case((1,), PerTensor(), fmt, dtype)
+    patterns = np.arange(1 << 16, dtype=np.uint16).view(np.int16)
+    x = torch.from_numpy(patterns).view(getattr(torch, dtype))
+    check(kernel, x, scale, zero, spec, "cpu")
+
+
+@every_kernel
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: x.T,
+        lambda x: x[::2, 1::3],
+        lambda x: x[:, :1].expand(60, 90),
+        lambda x: x.unsqueeze(0).transpose(1, 2),
+    ],
+)
+def test_data_that_is_not_contiguous(kernel, view):
+    x, scale, zero, spec = case((60, 90), PerTensor(), "int8", "float32")
+    check(kernel, view(x), scale, zero, spec, "cpu")
