@@ -23,6 +23,8 @@ LAYERS = {
 FRAMEWORKS = {
     "qcore/files.py": {"numpy", "safetensors"},
     "backends/numba": {"numpy"},
+    "backends/jax/numba.py": {"numpy"},
+    "backends/torch/numba.py": {"numpy"},
     "adapters/cli": {"numpy"},
     "adapters/demo": {"numpy"},
     "adapters/onnx": {"numpy", "onnx_ir", "onnxscript", "onnxruntime", "tqdm"},
