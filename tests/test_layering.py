@@ -25,6 +25,8 @@ FRAMEWORKS = {
     "backends/numba": {"numpy"},
     "backends/jax/cuda.py": {"cupy"},
     "backends/triton": {"torch"},
+    "backends/jax/numba.py": {"numpy"},
+    "backends/torch/numba.py": {"numpy"},
     "adapters/cli": {"numpy"},
     "adapters/demo": {"numpy"},
     "adapters/onnx": {"numpy", "onnx_ir", "onnxscript", "onnxruntime", "tqdm"},

@@ -9,3 +9,5 @@ __all__ = ["entropy", "library"]
 
 if is_found("cupy"):  # whose kernels serve arrays on a CUDA device
     import_module(f"{__name__}.cuda")
+if is_found("numba"):
+    import_module(f"{__name__}.numba")

@@ -3,6 +3,7 @@
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+from math import prod
 from pkgutil import walk_packages
 
 import numpy as np
@@ -116,9 +117,7 @@ def _scales(*shape):
 def gradients(array):
     return [
         (
-            array(
-                np.cos(np.arange(np.prod(x.shape), dtype=np.float32)).reshape(x.shape)
-            ),
+            array(np.cos(np.arange(prod(x.shape), dtype=np.float32)).reshape(x.shape)),
             *rest,
         )
         for x, rest in ((args[0], args) for args in quantizations(array))
