@@ -1,0 +1,1 @@
+"""Triton: kernels for NVIDIA GPUs, launched by the PyTorch backend."""
