@@ -18,7 +18,6 @@ from qcore.methods.mse import best_split
 from qcore.methods.range_search import search_ranges
 from qcore.methods.registry import Method
 from qcore.methods.solve import solve
-from qcore.methods.squared_error import MANY_CODES, is_fine
 from qcore.methods.step_search import search_affine, search_symmetric
 from qcore.spec import QuantSpec
 from qcore.statistics import Statistics
@@ -27,7 +26,6 @@ NAME = "torch"
 INTERPRETED = os.environ.get("TRITON_INTERPRET", "0") == "1"
 """Whether Triton runs its kernels in Python, on tensors of the CPU."""
 ELSEWHERE = "not on a GPU of CUDA"
-FINE = "so many codes that no step sums over them"
 
 
 @cache
@@ -59,8 +57,6 @@ def _(
 ) -> Any:
     if not _serves(counts):
         return declined(ELSEWHERE)
-    if is_fine(fmt):
-        return declined(FINE)
     return _module("error").search_symmetric(counts, steps, allowed, fmt)
 
 
@@ -70,8 +66,6 @@ def _(
 ) -> Any:
     if not _serves(counts):
         return declined(ELSEWHERE)
-    if codes > MANY_CODES:
-        return declined(FINE)
     return _module("error").search_affine(counts, steps, allowed, codes)
 
 
@@ -86,8 +80,6 @@ def _(
 ) -> Any:
     if not _serves(counts):
         return declined(ELSEWHERE)
-    if codes > MANY_CODES:
-        return declined(FINE)
     return _module("error").search_ranges(counts, steps, below, allowed, codes)
 
 
@@ -102,8 +94,6 @@ def _(
 ) -> Any:
     if not _serves(counts):
         return declined(ELSEWHERE)
-    if codes > MANY_CODES:
-        return declined(FINE)
     return _module("error").best_split(counts, step, reach, noise, codes)
 
 
@@ -113,7 +103,7 @@ def _(
 ) -> Any:
     if not _serves(counts):
         return declined(ELSEWHERE)
-    return _module("error").is_balanced(counts, below, above, spec)
+    return _module("balance").is_balanced(counts, below, above, spec)
 
 
 @merged_information.accelerate(NAME)

@@ -4,7 +4,7 @@ from functools import cache
 
 import torch
 
-from qcore.backends.torch.search_launch import blocks, by_channel, flags, launch
+from qcore.backends.torch.search_launch import by_channel, flags, grid_of, launch
 from qcore.backends.triton.search_entropy import fill_sums, score
 
 SLOTS = 1024
@@ -62,12 +62,12 @@ def _scored(
     groups = len(cells) - 1
     launch(
         score,
-        (blocks(allowed.shape[1], WINDOWS), channels),
+        grid_of(allowed, WINDOWS),
         *sums,
         slots,
         *by_channel(first),
         *by_channel(last),
-        flags(allowed, allowed.shape),
+        flags(allowed),
         allowed.shape[1],
         line if beside is None else beside.contiguous(),
         _fractions(cells, line.device),

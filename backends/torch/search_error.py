@@ -1,4 +1,4 @@
-"""PyTorch: the squared error searches of the methods, by Triton."""
+"""PyTorch: the searches for the least squared error, by Triton."""
 
 from functools import cache
 from itertools import pairwise
@@ -6,102 +6,166 @@ from itertools import pairwise
 import torch
 from array_api_compat import torch as xp
 
-from qcore.backends.torch.search_launch import blocks, by_channel, flags, launch
-from qcore.backends.triton.search_balance import compare
-from qcore.backends.triton.search_density import fill_tails
-from qcore.backends.triton.search_gain import add_gain, affine_gain
-from qcore.formats import FloatFormat, Format, IntFormat
+from qcore.backends.torch.search_fine import errors_within
+from qcore.backends.torch.search_launch import by_channel, flags, grid_of, launch
+from qcore.backends.torch.search_tails import tails_of
+from qcore.backends.triton.search_gain import add_gain, affine_gain, find_below
+from qcore.formats import Format
 from qcore.methods.density import second_moment
 from qcore.methods.ends import TIE
-from qcore.methods.squared_error import magnitudes
-from qcore.spec import QuantSpec
+from qcore.methods.squared_error import MANY_CODES, is_fine, magnitudes
 
-SLOTS = 1024
-"""Of the slots of a channel, so many are summed at once: more do not fit registers."""
-STEPS = 512
+BLOCK = 512
 """Candidates of a program."""
-
-
-def tails_of(counts: torch.Tensor, *, is_joint: bool) -> torch.Tensor:
-    """Return the tails of each sign or of both together, ``[C, signs, 4, slots + 1]``."""
-    counts = counts.contiguous()
-    channels, signs, slots = counts.shape
-    sides = 1 if is_joint else signs
-    tails = counts.new_empty((channels, sides, 4, slots + 1), dtype=torch.float64)
-    block = min(SLOTS, 1 << slots.bit_length())
-    grid = channels, sides
-    launch(fill_tails, grid, counts, tails, slots, IS_JOINT=is_joint, BLOCK=block)
-    return tails
-
-
-@cache
-def _cells(
-    fmt: Format, device: torch.device
-) -> tuple[tuple[torch.Tensor, torch.Tensor] | None, ...]:
-    """Return edges of rounding cells and distances of levels, of sides that have any.
-
-    The sides are the codes that both signs have, those that the negative values have
-    more, and the positive ones.
-    """
-    below, above = magnitudes(fmt)
-    shared = min(len(below), len(above))
-    sides = below[:shared], below[shared - 1 :], above[shared - 1 :]
-    return tuple(
-        tuple(
-            torch.tensor(values, dtype=torch.float64, device=device)
-            for values in (
-                [(a + b) / 2 for a, b in pairwise(side)],
-                [b - a for a, b in pairwise(side)],
-            )
-        )
-        if len(side) > 1
-        else None
-        for side in sides
-    )
 
 
 def search_symmetric(
     counts: torch.Tensor, steps: torch.Tensor, allowed: torch.Tensor, fmt: Format, /
 ) -> torch.Tensor:
-    """Return what the kernel of this name does, of a format whose codes are few."""
-    shape = counts.shape[0], steps.shape[1]
-    marks = flags(allowed, shape)
-    gains = _symmetric_gains(counts, steps, marks, fmt)
-    return _errors(counts, steps, gains, allowed)
-
-
-def _symmetric_gains(
-    counts: torch.Tensor, steps: torch.Tensor, marks: torch.Tensor, fmt: Format
-) -> torch.Tensor:
-    slots = counts.shape[2]
-    channels, candidates = marks.shape
-    gains = counts.new_zeros(marks.shape, dtype=torch.float64)
-    rows, stride = by_channel(steps)
-    shared, *own = _cells(fmt, counts.device)
-    sides = []
-    if shared is not None:
-        sides.append((tails_of(counts, is_joint=True)[:, 0], shared))
-    if any(side is not None for side in own):
-        tails = tails_of(counts, is_joint=False)
-        sides += [(tails[:, i], side) for i, side in enumerate(own) if side is not None]
-    for tail, (edges, spans) in sides:
+    """Return what the kernel of this name does."""
+    if is_fine(fmt):
+        below, above = (steps * side[-1] for side in magnitudes(fmt))
+        errors = errors_within(counts, steps, below, above, allowed.shape)
+        return torch.where(allowed, errors, torch.inf)
+    gains = torch.zeros_like(allowed, dtype=torch.float64)
+    rows, marks = by_channel(steps), flags(allowed)
+    for tail, (edges, spans) in _sides(counts, fmt):
         launch(
             add_gain,
-            (blocks(candidates, STEPS), channels),
+            grid_of(gains, BLOCK),
             tail,
             tail.stride(0),
-            slots,
-            rows,
-            stride,
+            counts.shape[2],
+            *rows,
             marks,
-            candidates,
+            gains.shape[1],
             edges,
             spans,
             len(edges),
             gains,
-            BLOCK=STEPS,
+            BLOCK=BLOCK,
         )
-    return gains
+    return _errors(counts, steps, gains, allowed)
+
+
+def _sides(
+    counts: torch.Tensor, fmt: Format
+) -> list[tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]]:
+    """Return what the sum over codes runs over: tails, and what `_cells` has of them.
+
+    Codes that both sides have share their cells, so their counts add up first.
+    """
+    shared, *own = _cells(fmt, counts.device)
+    sides = []
+    if len(shared[0]) > 0:
+        sides.append((tails_of(counts, is_joint=True)[:, 0], shared))
+    if any(len(edges) > 0 for edges, _ in own):
+        tails = tails_of(counts)
+        sides += [(tails[:, i], own[i]) for i in range(2) if len(own[i][0]) > 0]
+    return sides
+
+
+@cache
+def _cells(
+    fmt: Format, device: torch.device
+) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
+    """Return edges of rounding cells and distances of levels, for each of the sides.
+
+    Those are the codes that both signs have, those that the negative values have more,
+    and the positive ones.
+    """
+    below, above = magnitudes(fmt)
+    shared = min(len(below), len(above))
+    sides = below[:shared], below[shared - 1 :], above[shared - 1 :]
+    edges = [[(a + b) / 2 for a, b in pairwise(side)] for side in sides]
+    spans = [[b - a for a, b in pairwise(side)] for side in sides]
+
+    def table(values: list[float]) -> torch.Tensor:
+        return torch.tensor(values, dtype=torch.float64, device=device)
+
+    return tuple(zip(map(table, edges), map(table, spans), strict=True))
+
+
+def search_affine(
+    counts: torch.Tensor, steps: torch.Tensor, allowed: torch.Tensor, codes: int, /
+) -> torch.Tensor:
+    """Return what the kernel of this name does."""
+    below = _best_below(counts, steps, allowed, codes)
+    return search_ranges(counts, steps, below, allowed, codes)
+
+
+def search_ranges(
+    counts: torch.Tensor,
+    steps: torch.Tensor,
+    below: torch.Tensor,
+    allowed: torch.Tensor,
+    codes: int,
+    /,
+) -> torch.Tensor:
+    """Return what the kernel of this name does."""
+    if codes > MANY_CODES:
+        reaches = steps * below, steps * (codes - below)
+        errors = errors_within(counts, steps, *reaches, allowed.shape)
+        return torch.where(allowed, errors, torch.inf)
+    gains = torch.empty_like(allowed, dtype=torch.float64)
+    launch(
+        affine_gain,
+        grid_of(gains, BLOCK),
+        tails_of(counts),
+        counts.shape[2],
+        *by_channel(steps),
+        flags(allowed),
+        gains.shape[1],
+        codes,
+        below.expand(gains.shape).contiguous(),
+        gains,
+        BLOCK=BLOCK,
+    )
+    return _errors(counts, steps, gains, allowed)
+
+
+def best_split(
+    counts: torch.Tensor,
+    step: torch.Tensor,
+    reach: torch.Tensor,
+    noise: torch.Tensor,
+    codes: int,
+    /,
+) -> torch.Tensor:
+    """Return what the kernel of this name does."""
+    found = _best_below(counts, step, torch.ones_like(step, dtype=torch.bool), codes)
+    below, above = reach[:, :1], reach[:, 1:]
+    centred = torch.floor((codes + (below - above) / step) / 2)
+    splits = torch.cat([found - 1, found, found + 1, centred, centred + 1], dim=1)
+    splits = splits.clamp(0, codes)
+    every = torch.ones_like(splits, dtype=torch.bool)
+    errors = search_ranges(counts, step.expand(splits.shape), splits, every, codes)
+    is_good = errors <= errors.amin(dim=1, keepdim=True) * TIE + noise
+    idle = torch.maximum(splits * step - below, (codes - splits) * step - above)
+    idle = torch.where(is_good, idle, torch.inf)
+    is_chosen = idle <= idle.amin(dim=1, keepdim=True)
+    return torch.where(is_chosen, splits, 0.0).amax(dim=1)
+
+
+def _best_below(
+    counts: torch.Tensor, steps: torch.Tensor, allowed: torch.Tensor, codes: int
+) -> torch.Tensor:
+    """Return how many codes are best below zero, where allowed, float64 ``[C, S]``."""
+    below = torch.zeros_like(allowed, dtype=torch.float64)
+    launch(
+        find_below,
+        grid_of(below, BLOCK),
+        tails_of(counts),
+        counts.shape[2],
+        *by_channel(steps),
+        flags(allowed),
+        below.shape[1],
+        codes,
+        1 << (codes.bit_length() - 1),
+        below,
+        BLOCK=BLOCK,
+    )
+    return below
 
 
 def _errors(
@@ -114,122 +178,3 @@ def _errors(
     moment = second_moment(counts, xp=xp)[:, None]
     errors = (moment - 2 * steps * gains).clamp(min=0)
     return torch.where(allowed, errors, torch.inf)
-
-
-def search_affine(
-    counts: torch.Tensor, steps: torch.Tensor, allowed: torch.Tensor, codes: int, /
-) -> torch.Tensor:
-    """Return what the kernel of this name does, of codes that are few."""
-    gains, _ = _affine_gains(counts, steps, None, allowed, codes)
-    return _errors(counts, steps, gains, allowed)
-
-
-def search_ranges(
-    counts: torch.Tensor,
-    steps: torch.Tensor,
-    below: torch.Tensor,
-    allowed: torch.Tensor,
-    codes: int,
-    /,
-) -> torch.Tensor:
-    """Return what the kernel of this name does, of codes that are few."""
-    gains, _ = _affine_gains(counts, steps, below, allowed, codes)
-    return _errors(counts, steps, gains, allowed)
-
-
-def best_split(
-    counts: torch.Tensor,
-    step: torch.Tensor,
-    reach: torch.Tensor,
-    noise: torch.Tensor,
-    codes: int,
-    /,
-) -> torch.Tensor:
-    """Return what the kernel of this name does, of codes that are few."""
-    one = torch.ones_like(step, dtype=torch.bool)
-    _, found = _affine_gains(counts, step, None, one, codes)
-    below, above = reach[:, :1], reach[:, 1:]
-    centred = torch.floor((codes + (below - above) / step) / 2)
-    splits = torch.cat([found - 1, found, found + 1, centred, centred + 1], dim=1)
-    splits = splits.clamp(0, codes)
-    every = torch.ones_like(splits, dtype=torch.bool)
-    steps = step.expand(splits.shape)
-    errors = search_ranges(counts, steps, splits, every, codes)
-    is_good = errors <= errors.amin(dim=1, keepdim=True) * TIE + noise
-    idle = torch.maximum(splits * step - below, (codes - splits) * step - above)
-    idle = torch.where(is_good, idle, torch.inf)
-    is_chosen = idle <= idle.amin(dim=1, keepdim=True)
-    return torch.where(is_chosen, splits, 0.0).amax(dim=1)
-
-
-def _affine_gains(
-    counts: torch.Tensor,
-    steps: torch.Tensor,
-    below: torch.Tensor | None,
-    allowed: torch.Tensor,
-    codes: int,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return gains and how many codes lie below zero: as given, or else the best."""
-    channels, _, slots = counts.shape
-    candidates = steps.shape[1]
-    shape = channels, candidates
-    marks = flags(allowed, shape)
-    rows, stride = by_channel(steps)
-    gains = counts.new_zeros(shape, dtype=torch.float64)
-    splits = (
-        torch.zeros_like(gains) if below is None else below.expand(shape).contiguous()
-    )
-    launch(
-        affine_gain,
-        (blocks(candidates, STEPS), channels),
-        tails_of(counts, is_joint=False),
-        slots,
-        rows,
-        stride,
-        marks,
-        candidates,
-        codes,
-        1 << (codes.bit_length() - 1),
-        splits,
-        gains,
-        IS_SEARCHED=below is None,
-        BLOCK=STEPS,
-    )
-    return gains, splits
-
-
-def is_balanced(
-    counts: torch.Tensor, below: torch.Tensor, above: torch.Tensor, spec: QuantSpec, /
-) -> torch.Tensor:
-    """Return what the kernel of this name does."""
-    fmt = spec.format
-    if spec.symmetric:
-        steps = above * (1 / fmt.max)
-    else:
-        assert isinstance(fmt, IntFormat)  # QuantSpec refuses asymmetric floats
-        steps = (below + above) * (1 / (fmt.qmax - fmt.qmin))
-    channels, _, slots = counts.shape
-    windows = steps.shape[1]
-    shape = channels, windows
-    balanced = counts.new_empty(shape, dtype=torch.uint8)
-    tails = tails_of(counts, is_joint=False)
-    is_float = isinstance(fmt, FloatFormat)
-    errors = tails
-    if is_float:
-        every = torch.ones(shape, dtype=torch.bool, device=counts.device)
-        errors = search_symmetric(counts, steps, every, fmt)
-    launch(
-        compare,
-        (blocks(windows, STEPS), channels),
-        tails,
-        slots,
-        *by_channel(steps),
-        *by_channel(below),
-        *by_channel(above),
-        errors,
-        windows,
-        balanced,
-        HAS_ERRORS=is_float,
-        BLOCK=STEPS,
-    )
-    return balanced.view(torch.bool)

@@ -15,14 +15,14 @@ def launch(
 
     Products and sums stay apart, as they are in the portable functions.
     """
-    first = arguments[0]
-    with torch.cuda.device_of(first):
+    with torch.cuda.device_of(arguments[0]):
         kernel[grid](*arguments, **settings, num_warps=WARPS, enable_fp_fusion=False)
 
 
-def blocks(candidates: int, block: int) -> int:
-    """Return how many blocks of candidates there are."""
-    return -(-candidates // block)
+def grid_of(candidates: torch.Tensor, block: int) -> tuple[int]:
+    """Return the grid of programs that have a block of candidates ``[C, S]`` each."""
+    channels, number = candidates.shape
+    return (channels * -(-number // block),)
 
 
 def by_channel(x: torch.Tensor) -> tuple[torch.Tensor, int]:
@@ -31,6 +31,6 @@ def by_channel(x: torch.Tensor) -> tuple[torch.Tensor, int]:
     return x, x.shape[1] if x.shape[0] > 1 else 0
 
 
-def flags(allowed: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+def flags(allowed: torch.Tensor) -> torch.Tensor:
     """Return booleans as bytes in memory."""
-    return allowed.expand(shape).contiguous().view(torch.uint8)
+    return allowed.contiguous().view(torch.uint8)

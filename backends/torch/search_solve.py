@@ -15,6 +15,8 @@ from qcore.statistics import Statistics
 BYTES = 64
 """Of temporary memory for each number of a state: 16 float64 arrays of candidates, of
 which there are half as many as numbers."""
+LEAST = 1 << 13
+"""Numbers: methods may try thousands of candidates where slots are few."""
 MOST = 1 << 31
 """Bytes of temporary memory."""
 PART = 8
@@ -30,12 +32,12 @@ def solve(
     /,
 ) -> torch.Tensor:
     """Return what the kernel of this name does."""
-    entries = statistics.channels
+    entries, numbers = statistics.channels, max(numbers_of(statistics), LEAST)
     most = MOST
     if low.is_cuda:
         memory = torch.cuda.get_device_properties(low.device).total_memory
         most = min(most, memory // PART)
-    whole = max(most // (BYTES * max(numbers_of(statistics), 1)), 1)
+    whole = max(most // (BYTES * numbers), 1)
     count = -(-entries // whole)
     size = -(-entries // max(count, 1))
 

@@ -8,6 +8,8 @@ upper edge, a division and a logarithm.
 import triton
 import triton.language as tl
 
+from qcore.backends.triton.search_grid import candidates_of
+
 
 @triton.jit
 def x_log_x(x):
@@ -112,15 +114,11 @@ def score(
     IS_DIVERGENCE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Write the divergences of windows, or the sums over their groups, where allowed.
-
-    The grid is ``(blocks of windows, C)``.
-    """
-    channel = tl.program_id(1).to(tl.int64)
+    """Write the divergences of windows or the sums over their groups, where allowed."""
+    channel, window = candidates_of(windows, BLOCK)
     count = count_ptr + channel * (slots + 1)
     filled = filled_ptr + channel * (slots + 1)
     information = information_ptr + channel * (slots + 1)
-    window = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     there = window < windows
     at = channel * windows + window
     allowed = tl.load(allowed_ptr + at, mask=there, other=0) != 0

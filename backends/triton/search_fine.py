@@ -1,9 +1,13 @@
-"""Triton: which windows lose no more to saturation than to rounding."""
+"""Triton: the errors inside and beyond a range, of steps finer than slots.
+
+And what these tell: which windows lose no more to saturation than to rounding.
+"""
 
 import triton
 import triton.language as tl
 
 from qcore.backends.triton.search_density import placed
+from qcore.backends.triton.search_grid import candidates_of
 
 
 @triton.jit
@@ -22,10 +26,40 @@ def fine_parts(tail, slots, step, reach):
 
 @triton.jit
 def both_parts(tails, slots, step, below, above):
-    """Return the errors of both signs inside and beyond their reaches."""
+    """Return the errors inside and beyond the reaches below and above zero."""
     rounded, lost = fine_parts(tails, slots, step, below)
     more_rounded, more_lost = fine_parts(tails + 4 * (slots + 1), slots, step, above)
     return rounded + more_rounded, lost + more_lost
+
+
+@triton.jit
+def fine_errors(
+    tails_ptr,
+    slots,
+    steps_ptr,
+    steps_stride,
+    below_ptr,
+    below_stride,
+    above_ptr,
+    above_stride,
+    candidates,
+    errors_ptr,
+    BLOCK: tl.constexpr,
+):
+    """Write the errors of ranges. The tails are those of both signs."""
+    channel, candidate = candidates_of(candidates, BLOCK)
+    there = candidate < candidates
+    steps = steps_ptr + channel * steps_stride
+    below = below_ptr + channel * below_stride
+    above = above_ptr + channel * above_stride
+    rounded, lost = both_parts(
+        tails_ptr + channel * 8 * (slots + 1),
+        slots,
+        tl.load(steps + candidate, mask=there, other=0.0),
+        tl.load(below + candidate, mask=there, other=0.0),
+        tl.load(above + candidate, mask=there, other=0.0),
+    )
+    tl.store(errors_ptr + channel * candidates + candidate, rounded + lost, mask=there)
 
 
 @triton.jit
@@ -38,24 +72,23 @@ def compare(
     below_stride,
     above_ptr,
     above_stride,
-    errors_ptr,
     windows,
+    errors_ptr,
     balanced_ptr,
     HAS_ERRORS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Write whether windows are balanced, by whole errors if there are any.
 
-    The grid is ``(blocks of windows, C)``, the tails are those of both signs.
+    The tails are those of both signs.
     """
-    channel = tl.program_id(1).to(tl.int64)
+    channel, window = candidates_of(windows, BLOCK)
+    there = window < windows
+    at = channel * windows + window
     tails = tails_ptr + channel * 8 * (slots + 1)
     steps = steps_ptr + channel * steps_stride
     below = below_ptr + channel * below_stride
     above = above_ptr + channel * above_stride
-    window = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    there = window < windows
-    at = channel * windows + window
     rounded, lost = both_parts(
         tails,
         slots,
