@@ -113,7 +113,7 @@ def affine_gain(
     gain = tl.zeros_like(step)
     code, number = 0, codes * tl.max(allowed.to(tl.int32), 0)
     while code < number:
-        edge = step * (code + 0.5 - below)
+        edge = step * (code - below + 0.5)
         tail = tails + tl.where(edge > 0, 4 * (slots + 1), 0)
         gain += excess_beyond(tail, slots, tl.abs(edge))
         code += 1

@@ -22,7 +22,9 @@ from qcore.methods.solve import solve
 from qcore.methods.squared_error import NOISE, is_fine
 
 pytest.importorskip("triton")
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+
+import torch
 
 from qcore.backends.torch import search_solve as native_solve
 
