@@ -23,6 +23,7 @@ LAYERS = {
 FRAMEWORKS = {
     "qcore/files.py": {"numpy", "safetensors"},
     "backends/numba": {"numpy"},
+    "backends/triton": {"torch"},
     "adapters/cli": {"numpy"},
     "adapters/demo": {"numpy"},
     "adapters/onnx": {"numpy", "onnx_ir", "onnxscript", "onnxruntime", "tqdm"},

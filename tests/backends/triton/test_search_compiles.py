@@ -27,19 +27,19 @@ TYPES = {
     ),
 }
 BOTH = (True, False)
-ONE = {"steps_stride": 1, "candidates": 1, "BLOCK": 512}
+ONE = {"steps_stride": 1, "candidates": 1, "block": 512}
 KERNELS = [
-    (search_density.fill_tails, [{"IS_JOINT": j, "BLOCK": 1024} for j in BOTH]),
-    (search_gain.add_gain, [{"BLOCK": 512}, {"BLOCK": 512, "codes": 1}, ONE]),
-    (search_gain.find_below, [{"BLOCK": 512}, {**ONE, "highest": 1, "codes": 1}]),
-    (search_gain.affine_gain, [{"BLOCK": 512}, {**ONE, "codes": 1}]),
-    (search_fine.fine_errors, [{"BLOCK": 512}, ONE]),
-    (search_fine.compare, [{"HAS_ERRORS": e, "BLOCK": 512} for e in BOTH]),
-    (search_entropy.fill_sums, [{"BLOCK": 1024}]),
+    (search_density.fill_tails, [{"is_joint": j, "block": 1024} for j in BOTH]),
+    (search_gain.add_gain, [{"block": 512}, {"block": 512, "codes": 1}, ONE]),
+    (search_gain.find_below, [{"block": 512}, {**ONE, "highest": 1, "codes": 1}]),
+    (search_gain.affine_gain, [{"block": 512}, {**ONE, "codes": 1}]),
+    (search_fine.fine_errors, [{"block": 512}, ONE]),
+    (search_fine.compare, [{"has_errors": e, "block": 512} for e in BOTH]),
+    (search_entropy.fill_sums, [{"block": 1024}]),
     (
         search_entropy.score,
         [
-            {"IS_EVEN": e, "IS_DIVERGENCE": d, "BLOCK": 256, **more}
+            {"is_even": e, "is_divergence": d, "block": 256, **more}
             for e in BOTH
             for d in BOTH
             for more in ({}, {"windows": 1, "first_stride": 1, "last_stride": 1})
