@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from qcore.backends.torch import search_solve
 from qcore.formats import Format
 from qcore.kernels import declined
 from qcore.methods.balance import is_balanced
@@ -30,7 +31,7 @@ ELSEWHERE = "not on a GPU of CUDA"
 
 @cache
 def _module(name: str) -> Any:
-    return import_module(f"qcore.backends.torch.search_{name}")
+    return import_module(f"qcore.backends.triton.search_{name}")
 
 
 def _serves(x: torch.Tensor) -> bool:
@@ -48,7 +49,7 @@ def _(
 ) -> Any:
     if not _serves(low):
         return declined(ELSEWHERE)
-    return _module("solve").solve(low, statistics, spec, method, options)
+    return search_solve.solve(low, statistics, spec, method, options)
 
 
 @search_symmetric.accelerate(NAME)

@@ -1,12 +1,18 @@
 """Triton: the density of `qcore.methods.density`, a row of counts in each program."""
 
+import torch
 import triton
 import triton.language as tl
+
+from qcore.backends.triton.search_grid import launch
+
+BLOCK = 1024
+"""Of the slots of a sign, so many are summed at once: more do not fit registers."""
 
 
 @triton.jit
 def fill_tails(
-    counts_ptr, tails_ptr, slots, IS_JOINT: tl.constexpr, BLOCK: tl.constexpr
+    counts_ptr, tails_ptr, slots, is_joint: tl.constexpr, block: tl.constexpr
 ):
     """Write the integrals beyond the slots of one sign, or of both added up.
 
@@ -24,10 +30,10 @@ def fill_tails(
     start = 0
     while start < length:
         # From the far end, which is no slot and holds nothing.
-        slot = slots - start - tl.arange(0, BLOCK)
+        slot = slots - start - tl.arange(0, block)
         holds = (slot >= 0) & (slot < slots)
         count = tl.load(source + slot, mask=holds, other=0)
-        if IS_JOINT:
+        if is_joint:
             count += tl.load(source + slots + slot, mask=holds, other=0)
         h = count.to(tl.float64)
         # A number less its last addend is what came before it but for the last bits
@@ -44,7 +50,7 @@ def fill_tails(
         tl.store(tail + length + slot, mass, mask=slot >= 0)
         tl.store(tail + 2 * length + slot, excess, mask=slot >= 0)
         tl.store(tail + 3 * length + slot, square, mask=slot >= 0)
-        start += BLOCK
+        start += block
 
 
 @triton.jit
@@ -64,3 +70,18 @@ def excess_beyond(tail, slots, edge):
     mass = tl.load(tail + length + slot)
     excess = tl.load(tail + 2 * length + slot)
     return excess - part * (mass - part * half)
+
+
+def tails_of(counts: torch.Tensor, *, is_joint: bool = False) -> torch.Tensor:
+    """Return the tails of each sign, or of both together.
+
+    float64 ``[C, signs, 4, slots + 1]``, in the order of `qcore.methods.density.Tail`.
+    """
+    counts = counts.contiguous()
+    channels, signs, slots = counts.shape
+    shape = channels, 1 if is_joint else signs, 4, slots + 1
+    tails = counts.new_empty(shape, dtype=torch.float64)
+    block = min(BLOCK, 1 << slots.bit_length())
+    settings = {"is_joint": is_joint, "block": block}
+    launch(fill_tails, shape[:2], counts, tails, slots, **settings)
+    return tails

@@ -5,10 +5,24 @@ neighbouring slots, which one access to memory reads. A group costs a lookup at 
 upper edge, a division and a logarithm.
 """
 
+from functools import cache
+
+import torch
 import triton
 import triton.language as tl
 
-from qcore.backends.triton.search_grid import candidates_of
+from qcore.backends.triton.search_grid import (
+    by_channel,
+    candidates_of,
+    flags,
+    grid_of,
+    launch,
+)
+
+SLOTS = 1024
+"""Of the slots of a channel, so many are summed at once."""
+WINDOWS = 256
+"""Of a program."""
 
 
 @triton.jit
@@ -19,7 +33,7 @@ def x_log_x(x):
 
 @triton.jit
 def fill_sums(
-    line_ptr, count_ptr, filled_ptr, information_ptr, slots, BLOCK: tl.constexpr
+    line_ptr, count_ptr, filled_ptr, information_ptr, slots, block: tl.constexpr
 ):
     """Write the sums of `qcore.methods.divergence.Sums`, a channel in each program.
 
@@ -33,7 +47,7 @@ def fill_sums(
     information_below = tl.full((), 0.0, tl.float64)
     start = 0
     while start <= slots:
-        edge = start + tl.arange(0, BLOCK)
+        edge = start + tl.arange(0, block)
         there = edge <= slots
         # What lies below an edge is the slot before it and all below that.
         holds = there & (edge > 0)
@@ -52,7 +66,7 @@ def fill_sums(
         count_below += tl.sum(h, 0)
         filled_below += tl.sum(is_filled, 0)
         information_below += tl.sum(information, 0)
-        start += BLOCK
+        start += block
 
 
 @triton.jit
@@ -110,12 +124,12 @@ def score(
     cells_ptr,
     groups,
     values_ptr,
-    IS_EVEN: tl.constexpr,
-    IS_DIVERGENCE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    is_even: tl.constexpr,
+    is_divergence: tl.constexpr,
+    block: tl.constexpr,
 ):
     """Write the divergences of windows or the sums over their groups, where allowed."""
-    channel, window = candidates_of(windows, BLOCK)
+    channel, window = candidates_of(windows, block)
     count = count_ptr + channel * (slots + 1)
     filled = filled_ptr + channel * (slots + 1)
     information = information_ptr + channel * (slots + 1)
@@ -127,7 +141,7 @@ def score(
     first, last = first.to(tl.int32), last.to(tl.int32)
     width = (last - first).to(tl.float64)
     known = tl.load(information + last) - tl.load(information + first)
-    if IS_EVEN:
+    if is_even:
         # A group has at most one slot where there are no fewer groups than slots.
         is_wide = allowed & (last - first > groups)
         number = groups * tl.max(is_wide.to(tl.int32), 0)
@@ -136,7 +150,7 @@ def score(
     else:
         number = groups * tl.max(allowed.to(tl.int32), 0)
         value = merge(count, filled, first, width, cells_ptr, number)
-    if IS_DIVERGENCE:
+    if is_divergence:
         aside = tl.load(beside_ptr + channel).to(tl.float64)
         total = tl.load(count + slots) + aside
         below, above = tl.load(count + first), tl.load(count + last)
@@ -154,3 +168,75 @@ def score(
         value = tl.where(value < 1e-12, 0.0, value)
         value = tl.where(inside > 0, value, float("inf"))
     tl.store(values_ptr + at, value, mask=allowed)
+
+
+def merged_information(
+    line: torch.Tensor,
+    first: torch.Tensor,
+    last: torch.Tensor,
+    allowed: torch.Tensor,
+    cells: tuple[float, ...],
+    /,
+) -> torch.Tensor:
+    """Return what the kernel of this name does, zero for windows not allowed."""
+    windows = first, last, allowed
+    return _scored(line, windows, cells, left_out=0.0)
+
+
+def divergence(
+    line: torch.Tensor,
+    first: torch.Tensor,
+    last: torch.Tensor,
+    allowed: torch.Tensor,
+    /,
+    *,
+    beside: torch.Tensor,
+    cells: tuple[float, ...],
+) -> torch.Tensor:
+    """Return what the kernel of this name does, infinity for windows not allowed."""
+    windows = first, last, allowed
+    return _scored(line, windows, cells, beside=beside, left_out=torch.inf)
+
+
+def _scored(
+    line: torch.Tensor,
+    windows: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    cells: tuple[float, ...],
+    *,
+    beside: torch.Tensor | None = None,
+    left_out: float,
+) -> torch.Tensor:
+    """Return the divergences, or the sums over groups if `beside` is not given."""
+    first, last, allowed = windows
+    channels, slots = line.shape
+    values = line.new_full(allowed.shape, left_out, dtype=torch.float64)
+    sums = [
+        line.new_empty((channels, slots + 1), dtype=dtype)
+        for dtype in (torch.float64, torch.int32, torch.float64)
+    ]
+    block = min(SLOTS, 1 << slots.bit_length())
+    launch(fill_sums, (channels,), line.contiguous(), *sums, slots, block=block)
+    groups = len(cells) - 1
+    launch(
+        score,
+        grid_of(allowed, WINDOWS),
+        *sums,
+        slots,
+        *by_channel(first),
+        *by_channel(last),
+        flags(allowed),
+        allowed.shape[1],
+        line if beside is None else beside.contiguous(),
+        _fractions(cells, line.device),
+        groups,
+        values,
+        is_even=cells == tuple(k / groups for k in range(groups + 1)),
+        is_divergence=beside is not None,
+        block=WINDOWS,
+    )
+    return values
+
+
+@cache
+def _fractions(cells: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    return torch.tensor(cells, dtype=torch.float64, device=device)

@@ -3,11 +3,15 @@
 And what these tell: which windows lose no more to saturation than to rounding.
 """
 
+import torch
 import triton
 import triton.language as tl
 
-from qcore.backends.triton.search_density import placed
-from qcore.backends.triton.search_grid import candidates_of
+from qcore.backends.triton.search_density import placed, tails_of
+from qcore.backends.triton.search_grid import by_channel, candidates_of, grid_of, launch
+
+BLOCK = 512
+"""Candidates of a program."""
 
 
 @triton.jit
@@ -44,10 +48,10 @@ def fine_errors(
     above_stride,
     candidates,
     errors_ptr,
-    BLOCK: tl.constexpr,
+    block: tl.constexpr,
 ):
     """Write the errors of ranges. The tails are those of both signs."""
-    channel, candidate = candidates_of(candidates, BLOCK)
+    channel, candidate = candidates_of(candidates, block)
     there = candidate < candidates
     steps = steps_ptr + channel * steps_stride
     below = below_ptr + channel * below_stride
@@ -75,14 +79,14 @@ def compare(
     windows,
     errors_ptr,
     balanced_ptr,
-    HAS_ERRORS: tl.constexpr,
-    BLOCK: tl.constexpr,
+    has_errors: tl.constexpr,
+    block: tl.constexpr,
 ):
     """Write whether windows are balanced, by whole errors if there are any.
 
     The tails are those of both signs.
     """
-    channel, window = candidates_of(windows, BLOCK)
+    channel, window = candidates_of(windows, block)
     there = window < windows
     at = channel * windows + window
     tails = tails_ptr + channel * 8 * (slots + 1)
@@ -96,7 +100,7 @@ def compare(
         tl.load(below + window, mask=there, other=0.0),
         tl.load(above + window, mask=there, other=0.0),
     )
-    if HAS_ERRORS:
+    if has_errors:
         rounded = tl.load(errors_ptr + at, mask=there, other=0.0) - lost
     widest = windows - 1
     _, least = both_parts(
@@ -107,3 +111,57 @@ def compare(
         tl.load(above + widest),
     )
     tl.store(balanced_ptr + at, (lost - least <= rounded).to(tl.uint8), mask=there)
+
+
+def errors_within(
+    counts: torch.Tensor,
+    steps: torch.Tensor,
+    below: torch.Tensor,
+    above: torch.Tensor,
+    shape: tuple[int, int],
+) -> torch.Tensor:
+    """Return the errors of ranges, float64 of a shape ``[C, S]``.
+
+    Steps and how far they reach below and above zero are given in slots.
+    """
+    errors = counts.new_empty(shape, dtype=torch.float64)
+    launch(
+        fine_errors,
+        grid_of(errors, BLOCK),
+        tails_of(counts),
+        counts.shape[2],
+        *by_channel(steps),
+        *by_channel(below),
+        *by_channel(above),
+        errors.shape[1],
+        errors,
+        block=BLOCK,
+    )
+    return errors
+
+
+def is_balanced(
+    counts: torch.Tensor,
+    steps: torch.Tensor,
+    below: torch.Tensor,
+    above: torch.Tensor,
+    errors: torch.Tensor | None,
+) -> torch.Tensor:
+    """Return whether windows are balanced, by whole errors if they are given."""
+    shape = counts.shape[0], steps.shape[1]
+    balanced = counts.new_empty(shape, dtype=torch.uint8)
+    launch(
+        compare,
+        grid_of(balanced, BLOCK),
+        tails_of(counts),
+        counts.shape[2],
+        *by_channel(steps),
+        *by_channel(below),
+        *by_channel(above),
+        balanced.shape[1],
+        steps if errors is None else errors,
+        balanced,
+        has_errors=errors is not None,
+        block=BLOCK,
+    )
+    return balanced.view(torch.bool)

@@ -24,14 +24,14 @@ def add_gain(
     spans_ptr,
     codes,
     gains_ptr,
-    BLOCK: tl.constexpr,
+    block: tl.constexpr,
 ):
     """Add the gain of the codes of one side, at zero point 0, where allowed.
 
     The pointer to tails is that to the first one of the side, the stride that from
     channel to channel.
     """
-    channel, candidate = candidates_of(candidates, BLOCK)
+    channel, candidate = candidates_of(candidates, block)
     tail = tails_ptr + channel * tail_stride
     there = candidate < candidates
     at = channel * candidates + candidate
@@ -58,14 +58,14 @@ def find_below(
     codes,
     highest,
     below_ptr,
-    BLOCK: tl.constexpr,
+    block: tl.constexpr,
 ):
     """Write how many codes are best below zero, where allowed.
 
     As `qcore.methods.squared_error.best_below` does; the highest power of two in the
     number of codes is `highest`. The tails are those of both signs.
     """
-    channel, candidate = candidates_of(candidates, BLOCK)
+    channel, candidate = candidates_of(candidates, block)
     tails = tails_ptr + channel * 8 * (slots + 1)
     other = tails + 4 * (slots + 1)
     there = candidate < candidates
@@ -96,13 +96,13 @@ def affine_gain(
     codes,
     below_ptr,
     gains_ptr,
-    BLOCK: tl.constexpr,
+    block: tl.constexpr,
 ):
     """Write the gain of codes of which so many lie below zero, where allowed.
 
     The tails are those of both signs.
     """
-    channel, candidate = candidates_of(candidates, BLOCK)
+    channel, candidate = candidates_of(candidates, block)
     tails = tails_ptr + channel * 8 * (slots + 1)
     there = candidate < candidates
     at = channel * candidates + candidate

@@ -1,9 +1,9 @@
-"""PyTorch: which windows lose no more to saturation than to rounding, by Triton."""
+"""Which windows lose no more to saturation than to rounding, by Triton."""
 
 import torch
 
-from qcore.backends.torch import search_fine
-from qcore.backends.torch.search_error import search_symmetric
+from qcore.backends.triton import search_fine
+from qcore.backends.triton.search_error import search_symmetric
 from qcore.formats import FloatFormat, IntFormat
 from qcore.spec import QuantSpec
 

@@ -1,4 +1,4 @@
-"""PyTorch: the searches for the least squared error, by Triton."""
+"""The searches for the least squared error, by Triton."""
 
 from functools import cache
 from itertools import pairwise
@@ -6,10 +6,10 @@ from itertools import pairwise
 import torch
 from array_api_compat import torch as xp
 
-from qcore.backends.torch.search_fine import errors_within
-from qcore.backends.torch.search_launch import by_channel, flags, grid_of, launch
-from qcore.backends.torch.search_tails import tails_of
+from qcore.backends.triton.search_density import tails_of
+from qcore.backends.triton.search_fine import errors_within
 from qcore.backends.triton.search_gain import add_gain, affine_gain, find_below
+from qcore.backends.triton.search_grid import by_channel, flags, grid_of, launch
 from qcore.formats import Format
 from qcore.methods.density import second_moment
 from qcore.methods.ends import TIE
@@ -43,7 +43,7 @@ def search_symmetric(
             spans,
             len(edges),
             gains,
-            BLOCK=BLOCK,
+            block=BLOCK,
         )
     return _errors(counts, steps, gains, allowed)
 
@@ -119,7 +119,7 @@ def search_ranges(
         codes,
         below.expand(gains.shape).contiguous(),
         gains,
-        BLOCK=BLOCK,
+        block=BLOCK,
     )
     return _errors(counts, steps, gains, allowed)
 
@@ -163,7 +163,7 @@ def _best_below(
         codes,
         1 << (codes.bit_length() - 1),
         below,
-        BLOCK=BLOCK,
+        block=BLOCK,
     )
     return below
 
