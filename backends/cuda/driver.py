@@ -122,6 +122,7 @@ def compiled(program: Program, capability: int) -> bytes:
         log = b" " * _checked(nvrtc.nvrtcGetProgramLogSize(handle))
         _checked(nvrtc.nvrtcGetProgramLog(handle, log))
         raise RuntimeError(f"NVRTC refused the kernels for {target}: {log.decode()}")
+    image: bytes
     if is_known:
         image = b" " * _checked(nvrtc.nvrtcGetCUBINSize(handle))
         _checked(nvrtc.nvrtcGetCUBIN(handle, image))

@@ -168,7 +168,7 @@ def _add_up(
 def _parts(device: Device, rows: int, size: int, bytes_of: int) -> int:
     """Return how many blocks share a row."""
     places = BLOCKS * device.multiprocessors
-    parts = places // rows if 16 * rows <= places else 4 * places // rows
+    parts = 4 * places // rows  # rounds that end evenly
     tile = THREADS * UNROLL * 16 // bytes_of
     return min(max(parts, 1), -(-size // tile))
 

@@ -41,10 +41,10 @@ class Rule:
             return self.channels == 1 or self.inner % width == 0
         return self.inner == 1 and self.size % width == self.length % width == 0
 
-    def arguments(self, width: int) -> list[Argument]:
+    def arguments(self) -> list[Argument]:
         """Return what the kernels take for it."""
         numbers = (self.inner, self.channels, self.length, self.size, self.blocks)
-        return [*map(c_uint64, numbers), c_int32(self.is_uniform(width))]
+        return [c_uint64(number) for number in numbers]
 
 
 def rule_for(scale: Array, shape: tuple[int, ...], spec: QuantSpec) -> Rule | Declined:

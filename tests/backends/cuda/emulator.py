@@ -16,7 +16,8 @@ from qcore.backends.cuda.device import offsets, pack
 SHIM = Path(__file__).with_name("shim.h")
 FLAGS = ("-O1", "-std=c++20", "-shared", "-fPIC", "-pthread", "-ffp-contract=off", "-w")
 KERNEL = re.compile(
-    r'^(?:(?:TALLY|ROUND)\(|extern "C" __global__ void (?:__launch_bounds__\(\w+\) )?)'
+    r"^(?:(?:TALLY|ROUND)\("
+    r'|extern "C" __global__ void (?:__launch_bounds__\(.*?\) )?)'
     r"(\w+)[,(]",
     re.MULTILINE,
 )
