@@ -30,6 +30,16 @@ class Facts:
 
 
 @cache
+def has_compiler() -> bool:
+    """Return whether NVRTC is there: cuda-bindings does without until it is asked."""
+    try:
+        _checked(nvrtc.nvrtcVersion())
+    except RuntimeError:
+        return False
+    return True
+
+
+@cache
 def facts(ordinal: int) -> Facts:
     """Return what is to be known of a device."""
     _checked(driver.cuInit(0))

@@ -49,7 +49,7 @@ def fake_quantize_gradient(
     """
     if x.dtype != gradient.dtype:
         return declined("a gradient of another dtype than the data")
-    rule = rule_for(scale, tuple(x.shape), spec)
+    rule = rule_for(scale, zero_point, tuple(x.shape), spec)
     if isinstance(rule, Declined):
         return rule
     if rule.size and rule.inner > 1:

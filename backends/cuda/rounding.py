@@ -55,7 +55,7 @@ def _rounded(
     spec: QuantSpec,
 ) -> Any:
     shape = tuple(x.shape)
-    rule = rule_for(scale, shape, spec)
+    rule = rule_for(scale, zero_point, shape, spec)
     if isinstance(rule, Declined):
         return rule
     out = device.empty((shape, out_dtype))

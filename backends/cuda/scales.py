@@ -47,21 +47,26 @@ class Rule:
         return [c_uint64(number) for number in numbers]
 
 
-def rule_for(scale: Array, shape: tuple[int, ...], spec: QuantSpec) -> Rule | Declined:
+def rule_for(
+    scale: Array, zero_point: Array, shape: tuple[int, ...], spec: QuantSpec
+) -> Rule | Declined:
     """Return where the scales of data of a shape lie, or decline."""
+    if tuple(scale.shape) != tuple(zero_point.shape):
+        return declined("scales and zero points of different shapes")
     if spec.rounding != "half_even":
         return declined(f"rounding {spec.rounding}")
     if isinstance(spec.format, FloatFormat) and not spec.format.signed:
         return declined(f"format {spec.format.name}")
     if 0 in shape:
         return declined("no data")
-    if scale.ndim == 0:
+    return _rule_of(spec.granularity, shape, scale.ndim == 0)
+
+
+def _rule_of(
+    granularity: Granularity, shape: tuple[int, ...], is_single: bool
+) -> Rule | Declined:
+    if is_single:
         return Rule(1, 1, prod(shape), 0, 1)
-    return _rule_of(spec.granularity, shape)
-
-
-def _rule_of(granularity: Granularity, shape: tuple[int, ...]) -> Rule | Declined:
-    """Return where more than one scale lie, or decline."""
     if isinstance(granularity, PerBlock):
         (cut,) = normalize_axes(granularity.axis, len(shape))
         channels = prod(granularity.scale_shape(shape))

@@ -276,14 +276,14 @@ ARGUMENTS = {
 def test_a_native_equals_the_portable_function(xp, array, to_numpy, name, number):
     native = KERNELS[name].natives[library_name(xp)][number].function
     tolerance = TOLERANCE.get(name, {"rtol": 0})
-    declined = 0
+    declined = []
     for ours, theirs in zip(
         ARGUMENTS[name](array), ARGUMENTS[name](np.asarray), strict=True
     ):
         with arithmetic(xp):
             found = called(native, ours)
         if found is NotImplemented or isinstance(found, Declined):
-            declined += 1
+            declined.append(getattr(found, "reason", ""))
             continue
         with arithmetic(numpy):
             expected = called(KERNELS[name].reference, theirs, xp=numpy)
@@ -295,7 +295,10 @@ def test_a_native_equals_the_portable_function(xp, array, to_numpy, name, number
             if name in SEARCHES:
                 result = with_what_was_left_out(result, other)
             np.testing.assert_allclose(result, other, **tolerance)
-    assert declined < len(ARGUMENTS[name](array))
+    is_served = len(declined) < len(ARGUMENTS[name](array))
+    if not is_served and all("CUDA" in reason for reason in declined):
+        pytest.skip("no array is on a CUDA device")
+    assert is_served
 
 
 def called(function, arguments, **options):
