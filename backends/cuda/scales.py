@@ -4,6 +4,7 @@ from ctypes import c_float, c_int32, c_uint64
 from dataclasses import dataclass
 from math import prod
 
+from qcore.arithmetic import dtype_name
 from qcore.backends.cuda.device import Argument, Array
 from qcore.formats import FloatFormat, Format
 from qcore.granularity import Granularity, PerBlock, PerChannel, normalize_axes
@@ -53,6 +54,8 @@ def rule_for(
     """Return where the scales of data of a shape lie, or decline."""
     if tuple(scale.shape) != tuple(zero_point.shape):
         return declined("scales and zero points of different shapes")
+    if (dtype_name(scale.dtype), dtype_name(zero_point.dtype)) != ("float32", "int32"):
+        return declined("scales or zero points of another dtype")
     if spec.rounding != "half_even":
         return declined(f"rounding {spec.rounding}")
     if isinstance(spec.format, FloatFormat) and not spec.format.signed:
