@@ -30,6 +30,16 @@ class Facts:
 
 
 @cache
+def has_compiler() -> bool:
+    """Return whether NVRTC is there: cuda-bindings does without until it is asked."""
+    try:
+        _checked(nvrtc.nvrtcVersion())
+    except RuntimeError:
+        return False
+    return True
+
+
+@cache
 def facts(ordinal: int) -> Facts:
     """Return what is to be known of a device."""
     _checked(driver.cuInit(0))
@@ -122,6 +132,7 @@ def compiled(program: Program, capability: int) -> bytes:
         log = b" " * _checked(nvrtc.nvrtcGetProgramLogSize(handle))
         _checked(nvrtc.nvrtcGetProgramLog(handle, log))
         raise RuntimeError(f"NVRTC refused the kernels for {target}: {log.decode()}")
+    image: bytes
     if is_known:
         image = b" " * _checked(nvrtc.nvrtcGetCUBINSize(handle))
         _checked(nvrtc.nvrtcGetCUBIN(handle, image))

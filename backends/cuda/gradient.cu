@@ -1,7 +1,8 @@
 // The gradients that fake quantization passes on; see qcore/gradient.py. The scale's is
 // added up in float64, in an order that depends on the shape alone.
 
-#define UNROLL 2
+#define UNROLL 2    // packets that a thread has in flight
+#define RESIDENT 4  // blocks that shall fit a multiprocessor
 
 struct Pair {
   Raw of_x;
@@ -39,7 +40,7 @@ static __device__ __forceinline__ double block_sum(double x) {
 //   is_aligned: whether gradient, x and of_x are equally far from multiples of 16.
 //   partial [rows, parts]; or null, where each scale has one row and one part, and
 //           of_scale [rows] takes the sums.
-extern "C" __global__ void __launch_bounds__(THREADS) gradient_rows(
+extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) gradient_rows(
     const Raw* gradient, const Raw* x, Raw* of_x, double* partial, float* of_scale,
     const float* scale, const int* zero, Long rows, Long length, Long size, Long blocks, Long channels,
     Word parts, int is_wide, int is_aligned, int low, int high, int mantissa, int first,
@@ -86,7 +87,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) gradient_rows(
             done.items[j] = pair.of_x;
             sum += pair.of_scale;
           }
-          *(Packet*)(of_x + lead + p * WIDTH) = done;
+          store_packet(of_x + lead + p * WIDTH, done);
         }
       }
     }

@@ -49,7 +49,7 @@ def fake_quantize_gradient(
     """
     if x.dtype != gradient.dtype:
         return declined("a gradient of another dtype than the data")
-    rule = rule_for(scale, tuple(x.shape), spec)
+    rule = rule_for(scale, zero_point, tuple(x.shape), spec)
     if isinstance(rule, Declined):
         return rule
     if rule.size and rule.inner > 1:
@@ -168,7 +168,7 @@ def _add_up(
 def _parts(device: Device, rows: int, size: int, bytes_of: int) -> int:
     """Return how many blocks share a row."""
     places = BLOCKS * device.multiprocessors
-    parts = places // rows if 16 * rows <= places else 4 * places // rows
+    parts = 4 * places // rows  # rounds that end evenly
     tile = THREADS * UNROLL * 16 // bytes_of
     return min(max(parts, 1), -(-size // tile))
 

@@ -106,6 +106,14 @@ static __device__ __forceinline__ Packet load_packet(const Raw* from) {
   return packet;
 }
 
+// Any 16 bytes at once, which the compiler does not do by itself.
+template <class T>
+static __device__ __forceinline__ void store_packet(void* to, const T& packet) {
+  uint4 words;
+  memcpy(&words, &packet, 16);
+  __stcs((uint4*)to, words);
+}
+
 template <class T>
 static __device__ __forceinline__ T warp_sum(T x) {
 #pragma unroll

@@ -3,6 +3,7 @@
 from ctypes import c_int32
 from typing import Any
 
+from qcore.arithmetic import dtype_name
 from qcore.backends.cuda.device import MOST_BLOCKS, Array, Device, address
 from qcore.backends.cuda.source import Program
 from qcore.kernels import declined
@@ -23,6 +24,8 @@ def regrid(
     channels, _, slots = counts.shape
     if not 0 < channels <= MOST_BLOCKS // 2:
         return declined("no rows, or more than a launch has blocks")
+    if {dtype_name(k.dtype), dtype_name(new_k.dtype)} != {"int32"}:
+        return declined("a grid that is not int32")
     coarse = device.empty((tuple(counts.shape), "int64"))
     wider = device.empty((tuple(exponents.shape), "int64"))
     arrays = (counts, exponents, k, new_k, coarse, wider)

@@ -5,7 +5,7 @@ from math import prod
 from typing import Any
 
 from qcore.arithmetic import dtype_name
-from qcore.backends.cuda.device import SIZES, Array, Device, address
+from qcore.backends.cuda.device import MOST_BLOCKS, SIZES, Array, Device, address
 from qcore.backends.cuda.scales import format_arguments, format_macros, rule_for
 from qcore.backends.cuda.source import Program
 from qcore.formats import Format
@@ -13,8 +13,8 @@ from qcore.kernels import Declined
 from qcore.spec import QuantSpec
 
 THREADS = 256
-BLOCKS = 8
-"""Blocks for each multiprocessor, which go over the data together."""
+UNROLL = 2
+"""Packets of a thread, as rounding.cu has it."""
 
 
 def quantize(
@@ -55,26 +55,28 @@ def _rounded(
     spec: QuantSpec,
 ) -> Any:
     shape = tuple(x.shape)
-    rule = rule_for(scale, shape, spec)
+    rule = rule_for(scale, zero_point, shape, spec)
     if isinstance(rule, Declined):
         return rule
     out = device.empty((shape, out_dtype))
     dtype = dtype_name(x.dtype)
     width = 16 // SIZES[dtype]
     elements = prod(shape)
-    packets = 0 if device.pointer(x) % 16 else elements // width
-    wanted = -(-max(packets, elements - packets * width) // THREADS)
+    is_vector = rule.is_uniform(width) and device.pointer(x) % 16 == 0
+    packets = elements // width if is_vector else 0
+    # Short blocks, each gone over once, leave no part of the device idle at the end.
+    wanted = -(-max(-(-packets // UNROLL), elements - packets * width) // THREADS)
     device.launch(
         program(dtype, spec.format),
         kernel,
-        min(wanted, BLOCKS * device.multiprocessors),
+        min(wanted, MOST_BLOCKS),
         THREADS,
         0,
         [
             *(address(device, array) for array in (x, out, scale, zero_point)),
             c_uint64(elements),
             c_uint64(packets),
-            *rule.arguments(width),
+            *rule.arguments(),
             *format_arguments(spec.format),
         ],
     )
@@ -83,6 +85,6 @@ def _rounded(
 
 def program(dtype: str, fmt: Format) -> Program:
     """Return the kernels that round data of a dtype to a format."""
-    macros = (f"DATA_{dtype}", f"CODE_BITS={8 * SIZES[fmt.storage]}")
-    macros += (f"THREADS={THREADS}", *format_macros(fmt))
+    code = f"CODE_BITS={8 * SIZES[fmt.storage]}"
+    macros = (f"DATA_{dtype}", code, f"THREADS={THREADS}", *format_macros(fmt))
     return Program(("numbers.cu", "steps.cu", "rounding.cu"), macros)

@@ -4,6 +4,7 @@ from ctypes import c_float, c_int32, c_uint64
 from dataclasses import dataclass
 from math import prod
 
+from qcore.arithmetic import dtype_name
 from qcore.backends.cuda.device import Argument, Array
 from qcore.formats import FloatFormat, Format
 from qcore.granularity import Granularity, PerBlock, PerChannel, normalize_axes
@@ -41,27 +42,34 @@ class Rule:
             return self.channels == 1 or self.inner % width == 0
         return self.inner == 1 and self.size % width == self.length % width == 0
 
-    def arguments(self, width: int) -> list[Argument]:
+    def arguments(self) -> list[Argument]:
         """Return what the kernels take for it."""
         numbers = (self.inner, self.channels, self.length, self.size, self.blocks)
-        return [*map(c_uint64, numbers), c_int32(self.is_uniform(width))]
+        return [c_uint64(number) for number in numbers]
 
 
-def rule_for(scale: Array, shape: tuple[int, ...], spec: QuantSpec) -> Rule | Declined:
+def rule_for(
+    scale: Array, zero_point: Array, shape: tuple[int, ...], spec: QuantSpec
+) -> Rule | Declined:
     """Return where the scales of data of a shape lie, or decline."""
+    if tuple(scale.shape) != tuple(zero_point.shape):
+        return declined("scales and zero points of different shapes")
+    if (dtype_name(scale.dtype), dtype_name(zero_point.dtype)) != ("float32", "int32"):
+        return declined("scales or zero points of another dtype")
     if spec.rounding != "half_even":
         return declined(f"rounding {spec.rounding}")
     if isinstance(spec.format, FloatFormat) and not spec.format.signed:
         return declined(f"format {spec.format.name}")
     if 0 in shape:
         return declined("no data")
-    if scale.ndim == 0:
+    return _rule_of(spec.granularity, shape, scale.ndim == 0)
+
+
+def _rule_of(
+    granularity: Granularity, shape: tuple[int, ...], is_single: bool
+) -> Rule | Declined:
+    if is_single:
         return Rule(1, 1, prod(shape), 0, 1)
-    return _rule_of(spec.granularity, shape)
-
-
-def _rule_of(granularity: Granularity, shape: tuple[int, ...]) -> Rule | Declined:
-    """Return where more than one scale lie, or decline."""
     if isinstance(granularity, PerBlock):
         (cut,) = normalize_axes(granularity.axis, len(shape))
         channels = prod(granularity.scale_shape(shape))

@@ -77,11 +77,9 @@ static __device__ __forceinline__ Rounded rounded(
 
 // Which of the scales an element has. Where `size` is 0 they lie along one axis of
 // `channels`, each `inner` elements long; else there is one for every `size` elements
-// along an axis of `length`, which has `blocks` of them. All elements of a packet share
-// their scale where `is_uniform`.
+// along an axis of `length`, which has `blocks` of them.
 struct Rule {
   Long inner, channels, length, size, blocks;
-  int is_uniform;
 };
 
 static __device__ __forceinline__ Long quotient_of(Long a, Long b) {

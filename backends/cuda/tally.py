@@ -45,6 +45,8 @@ def tally(
     channels, columns = rows.shape
     if not (channels and columns):
         return declined("no data")
+    if k is not None and dtype_name(k.dtype) != "int32":
+        return declined("a grid that is not int32")
     table, shared = _table(device, weights is not None, slots)
     dtype = dtype_name(rows.dtype)
     parts = _parts(device, channels, columns, SIZES[dtype], shared)

@@ -80,8 +80,10 @@ device_of = cache(TorchDevice)
 def _on_device(function: Callable[..., Any], *given: Any) -> Any:
     """Call a function of launches on the device of the first argument, or decline."""
     x = given[0]
-    if x.device.type != "cuda":
+    if x.device.type != "cuda" or torch.version.cuda is None:  # AMD's say so too
         return declined("not on a CUDA device")
+    if not driver.has_compiler():
+        return declined("NVRTC is not installed")
     if any(isinstance(y, torch.Tensor) and y.device != x.device for y in given):
         return declined("on several devices")
     with torch.cuda.device(x.device), torch.no_grad():

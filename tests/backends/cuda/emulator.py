@@ -1,12 +1,14 @@
 """A device that is g++ and NumPy: kernels run on the CPU, thread after thread."""
 
 import ctypes
+import os
 import re
 import subprocess
 from functools import cache
+from hashlib import sha256
 from math import prod
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, gettempdir
 
 import ml_dtypes
 import numpy as np
@@ -16,7 +18,8 @@ from qcore.backends.cuda.device import offsets, pack
 SHIM = Path(__file__).with_name("shim.h")
 FLAGS = ("-O1", "-std=c++20", "-shared", "-fPIC", "-pthread", "-ffp-contract=off", "-w")
 KERNEL = re.compile(
-    r'^(?:(?:TALLY|ROUND)\(|extern "C" __global__ void (?:__launch_bounds__\(\w+\) )?)'
+    r"^(?:(?:TALLY|ROUND)\("
+    r'|extern "C" __global__ void (?:__launch_bounds__\(.*?\) )?)'
     r"(\w+)[,(]",
     re.MULTILINE,
 )
@@ -29,8 +32,7 @@ def kernels_of(text):
 
 @cache
 def built(program, flags=FLAGS):
-    """Return the library of a program, built by g++."""
-    folder = Path(mkdtemp(prefix="qcore-kernels-"))
+    """Return the library of a program, built by g++ once for all runs."""
     names = kernels_of(program.text)
     launches = "".join(
         f'extern "C" void launch_{n}(unsigned g, unsigned b, unsigned s, void** a) '
@@ -38,11 +40,17 @@ def built(program, flags=FLAGS):
         f'extern "C" unsigned sizes_{n}(unsigned* s) {{ return sizes_of({n}, s); }}\n'
         for n in names
     )
-    source = folder / "kernels.cpp"
-    source.write_text(f'#include "{SHIM}"\n{program.text}\n{launches}')
-    macros = [f"-D{macro}" for macro in program.macros]
-    out = folder / "kernels.so"
-    subprocess.run(["g++", *flags, *macros, "-o", out, source], check=True)
+    source = f'#include "{SHIM}"\n{program.text}\n{launches}'
+    options = [*flags, *(f"-D{macro}" for macro in program.macros)]
+    key = sha256(repr((source, options, SHIM.read_text())).encode()).hexdigest()
+    out = Path(gettempdir()) / f"qcore-kernels-{os.getuid()}" / f"{key[:32]}.so"
+    if not out.exists():
+        out.parent.mkdir(mode=0o700, exist_ok=True)
+        with TemporaryDirectory(dir=out.parent) as folder:
+            text, library = Path(folder) / "kernels.cpp", Path(folder) / "kernels.so"
+            text.write_text(source)
+            subprocess.run(["g++", *options, "-o", library, text], check=True)
+            library.replace(out)  # at once, as others may be building it
     return ctypes.CDLL(str(out))
 
 

@@ -57,7 +57,11 @@ template <class T> static T atomicAdd(T* p, T v) { T old = *p; *p = old + v; ret
 template <class T> static T atomicMax(T* p, T v) { T old = *p; if (v > old) *p = v; return old; }
 #endif
 
+#ifdef NO_SYNC  // plants races, to see that they are found
+static void __syncthreads() {}
+#else
 static void __syncthreads() { meet(); }
+#endif
 static char exchange_[1024][8];
 template <class T> static T __shfl_xor_sync(unsigned, T value, int lane) {
   std::memcpy(exchange_[threadIdx.x], &value, sizeof(T));
@@ -67,6 +71,7 @@ template <class T> static T __shfl_xor_sync(unsigned, T value, int lane) {
   return value;
 }
 template <class T> static T __ldcs(const T* p) { return *p; }
+template <class T> static void __stcs(T* p, T value) { *p = value; }
 static unsigned __float_as_uint(float f) { unsigned u; std::memcpy(&u, &f, 4); return u; }
 static float __uint_as_float(unsigned u) { float f; std::memcpy(&f, &u, 4); return f; }
 static long long __double_as_longlong(double d) { long long u; std::memcpy(&u, &d, 8); return u; }

@@ -48,6 +48,13 @@ def test_the_gradient_of_the_scale_is_the_same_each_time(device):
     assert_same_bits(first, second)
 
 
+def test_one_zero_point_for_many_scales_is_declined(device):
+    x, scale = np.ones((2, 3), np.float32), np.ones((2, 1), np.float32)
+    spec = QuantSpec(granularity=PerChannel(0), symmetric=False)
+    found = quantize(device, x, scale, np.zeros((), np.int32), spec)
+    assert found.reason == "scales and zero points of different shapes"
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
