@@ -7,6 +7,7 @@ in GiB; `QCORE_BENCH_GIB` asks for less than 1 of a device with little memory.
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -23,6 +24,8 @@ CHANNELS, BINS = 4096, 2048
 OBSERVED = N // 4
 """Elements that each method observes, as many as the CPU has time for."""
 ROUNDS, CALLS = 5, 10
+LAUNCHES = ((256, 4), (256, 6), (512, 2), (512, 3), (1024, 1), (1024, 2))
+"""Threads of a block, and blocks of a multiprocessor."""
 BARS = {"entropy": 50, "mse": 20}
 """Milliseconds for `CHANNELS` channels of `BINS` bins."""
 
@@ -39,7 +42,14 @@ def main() -> None:
     normal = torch.randn(N, device="cuda")
     limits = bandwidths(normal)
     rows = [{"device": name, "what": w, "GB/s": b} for w, b in limits.items()]
-    for part in (histograms, channel_histograms, roundings, searches, jax_histograms):
+    for part in (
+        histograms,
+        channel_histograms,
+        tally_launches,
+        roundings,
+        searches,
+        jax_histograms,
+    ):
         start = time.perf_counter()
         rows += list(part(normal, limits))
         print(f"{part.__name__}: {time.perf_counter() - start:.1f} s", flush=True)
@@ -106,6 +116,26 @@ def channel_histograms(normal: torch.Tensor, limits: dict[str, float]) -> Iterat
             data="normal",
             bar=0.5 if columns == 65536 else None,
         )
+
+
+def tally_launches(normal: torch.Tensor, limits: dict[str, float]) -> Iterator[Row]:
+    """Counting in blocks of several sizes, of which the kernels have one."""
+    if not find_spec("cuda"):
+        return
+    from qcore.backends.cuda import tally as plan  # noqa: PLC0415
+
+    state = qcore.Histogram.of(normal, bins=BINS)
+    chosen = plan.THREADS, plan.RESIDENT
+    try:
+        for launch in LAUNCHES:
+            plan.THREADS, plan.RESIDENT = launch
+            what = "threads x blocks: {} x {}".format(*launch)
+            size = 4 * normal.numel()
+            run = partial(state.update, normal)
+            note = {"chosen": True} if launch == chosen else {}
+            yield share(what, run, size, limits["read"], data="normal") | note
+    finally:
+        plan.THREADS, plan.RESIDENT = chosen
 
 
 def roundings(normal: torch.Tensor, limits: dict[str, float]) -> Iterator[Row]:
