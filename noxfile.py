@@ -43,7 +43,7 @@ PEERS = {
 }
 SPREAD = ("-n", "auto", "--dist", "worksteal")
 """One process for each core; JAX compiles a program for each of many cases."""
-SHIPPED = ("*.py", "py.typed", "*.onnx", "*.npz")
+SHIPPED = ("*.py", "py.typed", "*.onnx", "*.npz", "*.cu")
 
 
 def install(session: nox.Session, *requirements: str, groups: str = "") -> None:
@@ -105,6 +105,13 @@ def triton(session: nox.Session) -> None:
 
 
 @nox.session
+def cuda(session: nox.Session) -> None:
+    """Test the kernels in CUDA C without a GPU: run by g++, compiled by NVRTC."""
+    install(session, ".[torch,jax,cupy]", groups="test cuda")
+    session.run("pytest", "tests/backends/cuda", *SPREAD, *session.posargs)
+
+
+@nox.session
 def onnx(session: nox.Session) -> None:
     """Test the adapters where ONNX is installed and no other framework."""
     install(session, ".[onnx]", groups="test models")
@@ -116,7 +123,7 @@ def onnx(session: nox.Session) -> None:
 @nox.session
 def doctest(session: nox.Session) -> None:
     """Run the examples of the README and of the docstrings."""
-    install(session, ".[torch,jax,onnx,cpu]", groups="test strict triton")
+    install(session, ".[torch,jax,onnx,cpu,cupy]", groups="test strict triton cuda")
     session.run("pytest", "--doctest-glob=README.md", "README.md")
     session.run("pytest", "--doctest-modules", "--pyargs", "qcore")
 

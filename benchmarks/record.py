@@ -9,7 +9,20 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("numpy", "torch", "jax", "onnx", "onnxruntime", "qcore-quant")
+PACKAGES = (
+    "numpy",
+    "numba",
+    "torch",
+    "triton",
+    "cuda-bindings",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
+    "jax",
+    "jax-cuda13-plugin",
+    "onnx",
+    "onnxruntime",
+    "qcore-quant",
+)
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni")
 
 

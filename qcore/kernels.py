@@ -25,6 +25,14 @@ PORTABLE = _is_portable_forced()
 portable function in the words of their library: its loops, its true division."""
 
 
+_kernels: dict[str, "Kernel"] = {}
+
+
+def kernels() -> dict[str, "Kernel"]:
+    """Return the kernels of all modules imported so far, by name."""
+    return dict(_kernels)
+
+
 @dataclass(frozen=True)
 class Declined:
     """The answer of a native function that leaves a call to the next one, and why."""
@@ -74,6 +82,7 @@ class Kernel:
         self.natives: dict[str, list[Native]] = {}
         self.declines: dict[str, str] = {}
         update_wrapper(self, reference)
+        _kernels[reference.__name__] = self
 
     def accelerate(
         self, library: str, /, *, traceable: bool = False

@@ -23,7 +23,10 @@ LAYERS = {
 FRAMEWORKS = {
     "qcore/files.py": {"numpy", "safetensors"},
     "backends/numba": {"numpy"},
+    "backends/jax/cuda.py": {"cupy"},
     "backends/triton": {"torch"},
+    "backends/jax/numba.py": {"numpy"},
+    "backends/torch/numba.py": {"numpy"},
     "adapters/cli": {"numpy"},
     "adapters/demo": {"numpy"},
     "adapters/onnx": {"numpy", "onnx_ir", "onnxscript", "onnxruntime", "tqdm"},

@@ -130,7 +130,7 @@ _COMMANDS: dict[str, tuple[str, str, Callable[[Parser], None]]] = {
         _nothing,
     ),
     "backends": (
-        "list the array libraries with kernels of their own",
+        "list array libraries and compilers, and what serves each kernel",
         "qcore backends",
         _nothing,
     ),

@@ -102,7 +102,10 @@ def _(x: jax.Array, /) -> Any:
 def _compile(kernel: Kernel, *static: int) -> None:
     """Serve eager calls by the portable function, compiled once for each shape."""
     compiled = jax.jit(partial(kernel.reference, xp=jnp), static_argnums=static)
-    kernel.accelerate(NAME)(compiled)
+
+    @kernel.accelerate(NAME)
+    def _(x: jax.Array, /, *args: Any) -> Any:
+        return compiled(x, *args)
 
 
 _compile(tally, 3)

@@ -18,11 +18,12 @@ def compiled(function: Function) -> Function:
     return native
 
 
-def readonly(x: np.ndarray, dtype: type) -> np.ndarray:
-    """Return a contiguous view that cannot be written to, or such a copy.
+def readonly(x: np.ndarray, dtype: type | None = None) -> np.ndarray:
+    """Return contiguous aligned memory that cannot be written to: a view or a copy.
 
     Some libraries lend their arrays in this form alone, and each form is compiled for.
     """
-    view: np.ndarray = np.ascontiguousarray(x, dtype=dtype).view()
+    x = np.ascontiguousarray(x, dtype=dtype)
+    view: np.ndarray = (x if x.flags.aligned else x.copy()).view()
     view.flags.writeable = False
     return view

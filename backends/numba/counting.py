@@ -9,9 +9,9 @@ places are counted.
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from qcore.backends.numba.patterns import float_of, part_of, patterns, readable
+from qcore.backends.numba.compile import compiled, readonly
+from qcore.backends.numba.patterns import float_of, is_served, part_of, patterns
 from qcore.backends.numba.threads import run, split, thread_count
 from qcore.kernels import declined
 from qcore.statistics.tally import EXPONENTS, K_MAX, Tally, empty_tally
@@ -43,11 +43,13 @@ def tally(
     """Count rows in threads: rows each where there are many, else parts of a row."""
     if weights is not None:
         return declined("weights are counted by the portable function")
+    if not is_served(rows):
+        return declined("the data is of a dtype that compiled code does not know")
     result = empty_tally(len(rows), slots, rows, k, xp=np)
     if rows.size == 0:
         return result
     data = patterns(rows)
-    mask = np.ones((1, 0), np.bool_) if keep is None else readable(keep)
+    mask = np.ones((1, 0), np.bool_) if keep is None else readonly(keep, np.bool_)
     threads = thread_count(rows.size)
     if len(rows) >= threads and rows.shape[1] < MOST:
         jobs = split(len(rows), threads)
@@ -104,7 +106,7 @@ def _joined(
     _store(total, joined, slots, *result, row)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count_rows(
     data: np.ndarray,
     mask: np.ndarray,
@@ -142,7 +144,7 @@ def _count_rows(
         )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count(
     data: np.ndarray,
     mask: np.ndarray,
@@ -186,7 +188,7 @@ def _count(
     summary[LOW], summary[HIGH], summary[WIDTH] = lowest, highest, k
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _range(part: np.ndarray, size: int) -> tuple[int, int]:
     """Return least and largest key: patterns turned so that they sort as integers."""
     least, largest = MAGNITUDE, np.int32(~MAGNITUDE)
@@ -196,7 +198,7 @@ def _range(part: np.ndarray, size: int) -> tuple[int, int]:
     return least, largest
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _kept(part: np.ndarray, mask: np.ndarray, buffer: np.ndarray) -> int:
     """Move what the mask keeps into the buffer; return how many."""
     kept = 0
@@ -206,7 +208,7 @@ def _kept(part: np.ndarray, mask: np.ndarray, buffer: np.ndarray) -> int:
     return kept
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _finite(
     part: np.ndarray, size: int, buffer: np.ndarray, summary: np.ndarray
 ) -> int:
@@ -224,7 +226,7 @@ def _finite(
     return kept
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _places(
     part: np.ndarray, size: int, inverse: float, slots: int, place: np.ndarray
 ) -> None:
@@ -239,7 +241,7 @@ def _places(
         place[i] = sign * slots + slot if slot > 0 else small
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _widen(table: np.ndarray, slots: int, k: int, wider: int) -> None:
     """Fold the slots onto a wider grid; what reaches slot 0 has exponents."""
     shift = min(wider - k, 31)
@@ -258,7 +260,7 @@ def _widen(table: np.ndarray, slots: int, k: int, wider: int) -> None:
                 table[first + target if target else fields + octave] += count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _store(
     table: np.ndarray,
     summary: np.ndarray,
@@ -296,7 +298,7 @@ def _store(
         high[row] = _flushed(np.int32(summary[HIGH]))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _flushed(key: int) -> float:
     """Return the number of a key, and zero for what counts as zero."""
     pattern = key ^ ((key >> np.int32(31)) & MAGNITUDE)

@@ -10,33 +10,29 @@ import numpy as np
 from numba import types
 from numba.extending import overload, register_jitable
 
+from qcore.backends.numba.compile import readonly
+
 PATTERNS: dict[str, type] = {
     "float16": np.uint16,
     "bfloat16": np.int16,
+    "int16": np.int16,
     "float32": np.int32,
     "float64": np.float64,
 }
 """The dtype under which compiled code sees each dtype of data."""
 
 
-class _Alias:
-    """Memory under another flag, as code is compiled apart for read-only arrays."""
-
-    def __init__(self, x: np.ndarray) -> None:
-        self.owner = x
-        pointer = x.__array_interface__["data"][0]
-        self.__array_interface__ = {**x.__array_interface__, "data": (pointer, False)}
-
-
-def readable(x: np.ndarray) -> np.ndarray:
-    """Return contiguous memory for compiled code that only reads it."""
-    x = np.ascontiguousarray(x)
-    return x if x.flags.writeable else np.asarray(_Alias(x))
-
-
 def patterns(x: np.ndarray) -> np.ndarray:
-    """Return floating-point data as contiguous patterns, only to be read."""
-    return readable(np.ascontiguousarray(x).view(PATTERNS[x.dtype.name]))
+    """Return floating-point data as contiguous patterns, only to be read.
+
+    int16 is how a library without NumPy's consent hands out bfloat16.
+    """
+    return readonly(x).view(PATTERNS[x.dtype.name])
+
+
+def is_served(x: np.ndarray) -> bool:
+    """Return whether `patterns` can show data to compiled code."""
+    return x.dtype.name in PATTERNS and x.dtype.isnative
 
 
 @register_jitable
@@ -56,7 +52,7 @@ def to_pattern(x: Any) -> Any:
     raise NotImplementedError("compiled code only")
 
 
-def _from_single(x: Any) -> Any:
+def _as_it_is(x: Any) -> Any:
     return x
 
 
@@ -80,8 +76,12 @@ def _from_half(x: Any) -> Any:
     return sign | (special if magnitude >= np.int32(0x7C00) else found)
 
 
+def _single(x: Any) -> Any:
+    return float_of(to_pattern(x))
+
+
 _READERS = {
-    types.int32: _from_single,
+    types.int32: _as_it_is,
     types.float64: _from_double,
     types.int16: _from_bfloat16,
     types.uint16: _from_half,
@@ -98,7 +98,7 @@ def part_of(data: Any, start: Any, size: Any, buffer: Any) -> Any:
     raise NotImplementedError("compiled code only")
 
 
-def _as_it_is(data: Any, start: Any, size: Any, buffer: Any) -> Any:  # noqa: ARG001
+def _part_as_it_is(data: Any, start: Any, size: Any, buffer: Any) -> Any:  # noqa: ARG001
     return data[start : start + size]
 
 
@@ -111,4 +111,65 @@ def _read(data: Any, start: Any, size: Any, buffer: Any) -> Any:
 @overload(part_of)
 def _part(data: Any, start: Any, size: Any, buffer: Any) -> Any:
     del start, size, buffer
-    return _as_it_is if data.dtype == types.int32 else _read
+    return _part_as_it_is if data.dtype == types.int32 else _read
+
+
+def number_of(x: Any) -> Any:
+    """Return the number of an element that `patterns` has, to compute with."""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(number_of)
+def _number(x: Any) -> Any:
+    return _as_it_is if x == types.float64 else _single
+
+
+def stored(number: Any, like: Any) -> Any:
+    """Return a number as an element that `patterns` has, rounded once, half to even."""
+    raise NotImplementedError("compiled code only")
+
+
+def _single_of(number: Any, like: Any) -> Any:  # noqa: ARG001
+    return pattern_of(number)
+
+
+def _double_of(number: Any, like: Any) -> Any:  # noqa: ARG001
+    return np.float64(number)
+
+
+def _bfloat16_of(number: Any, like: Any) -> Any:  # noqa: ARG001
+    bits = pattern_of(number)
+    odd = (bits >> np.int32(16)) & np.int32(1)
+    nearest = (bits + np.int32(0x7FFF) + odd) >> np.int32(16)
+    quiet = (bits >> np.int32(16)) | np.int32(0x40)
+    return np.int16(quiet if np.isnan(number) else nearest)
+
+
+def _half_of(number: Any, like: Any) -> Any:  # noqa: ARG001
+    bits = pattern_of(number)
+    sign = (bits >> np.int32(16)) & np.int32(0x8000)
+    magnitude = bits & np.int32(0x7FFFFFFF)
+    odd = (magnitude >> np.int32(13)) & np.int32(1)
+    rebiased = magnitude - np.int32((127 - 15) << 23)
+    normal = (rebiased + np.int32(0xFFF) + odd) >> np.int32(13)
+    # Beyond 2**-14 the multiples of 2**-24 are of no use, and none is too large.
+    small = min(abs(np.float32(number)), np.float32(1))
+    multiple = np.int32(np.rint(small * np.float32(2.0**24)))
+    found = multiple if magnitude < np.int32((127 - 14) << 23) else normal
+    found = min(found, np.int32(0x7C00))
+    found = np.int32(0x7E00) if np.isnan(number) else found
+    return np.uint16(sign | found)
+
+
+_WRITERS = {
+    types.int32: _single_of,
+    types.float64: _double_of,
+    types.int16: _bfloat16_of,
+    types.uint16: _half_of,
+}
+
+
+@overload(stored)
+def _writer(number: Any, like: Any) -> Any:
+    del number
+    return _WRITERS.get(like)

@@ -1,13 +1,11 @@
 """numba: a method on many entries, some at a time in each thread."""
 
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import replace
 from typing import Any
 
-import numba
 import numpy as np
 
+from qcore.backends.numba.threads import most_threads, run
 from qcore.granularity import PerChannel
 from qcore.kernels import declined
 from qcore.libraries import namespace
@@ -39,15 +37,10 @@ def solve(
         part = _entries(statistics, first, min(first + size, entries))
         return np.stack(list(method(part, spec, xp=xp, **dict(options))))
 
-    threads = numba.get_num_threads()
-    size = min(max(BLOCKS * BLOCK // numbers, 1), -(-entries // threads))
-    with ThreadPoolExecutor(threads) as pool:
-        # How errors of floating-point numbers are treated is known by the context.
-        parts = [
-            pool.submit(copy_context().run, ends, first)
-            for first in range(0, entries, size)
-        ]
-        return np.concatenate([part.result() for part in parts], axis=1)
+    size = min(max(BLOCKS * BLOCK // numbers, 1), -(-entries // most_threads()))
+    return np.concatenate(
+        run(ends, [(first,) for first in range(0, entries, size)]), axis=1
+    )
 
 
 def _entries(statistics: Statistics, first: int, last: int) -> Statistics:

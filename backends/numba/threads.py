@@ -6,18 +6,29 @@ hang after a fork; these are made for a call and end with it.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from itertools import pairwise
 from typing import Any
 
-import numba
+from numba import config
 
 LEAST = 1 << 18
 """Elements worth a thread, which takes a tenth of a millisecond to start."""
 
 
+def most_threads() -> int:
+    """Return how many threads may run: the cores, or NUMBA_NUM_THREADS.
+
+    `numba.get_num_threads` would start those of numba.
+    """
+    return int(config.NUMBA_NUM_THREADS)
+
+
 def thread_count(elements: int) -> int:
     """Return how many threads so many elements are worth."""
-    return max(1, min(int(numba.get_num_threads()), elements // LEAST))
+    if elements < 2 * LEAST:
+        return 1
+    return max(1, min(most_threads(), elements // LEAST))
 
 
 def split(length: int, parts: int) -> list[tuple[int, int]]:
@@ -27,8 +38,13 @@ def split(length: int, parts: int) -> list[tuple[int, int]]:
 
 
 def run(function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """Return what a function gives for each tuple of arguments, in order."""
-    if len(jobs) <= 1:
+    """Return what a function gives for each tuple of arguments, in order.
+
+    How errors of floating-point numbers are treated is known by the context.
+    """
+    threads = min(len(jobs), most_threads())
+    if threads <= 1:
         return [function(*job) for job in jobs]
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        return list(pool.map(lambda job: function(*job), jobs))
+    with ThreadPoolExecutor(threads) as pool:
+        parts = [pool.submit(copy_context().run, function, *job) for job in jobs]
+        return [part.result() for part in parts]

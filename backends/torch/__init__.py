@@ -11,6 +11,7 @@ __all__ = ["library"]
 for compiler, module in (
     ("numba", "numba"),
     ("triton", "triton"),
+    ("triton", "search"),
     ("cuda.bindings", "cuda"),
 ):
     name = f"{__name__}.{module}"

@@ -11,6 +11,7 @@ are finer than slots, have s**2 / 12 inside the range and the error of the satur
 tails beside it.
 """
 
+from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -59,13 +60,14 @@ def sides_of(counts: Array, /, *, xp: Namespace) -> Sides:
     return Sides(*tails, line_of(*tails, xp=xp), second_moment(counts, xp=xp))
 
 
-def magnitudes(fmt: Format, /) -> tuple[list[float], list[float]]:
+@cache
+def magnitudes(fmt: Format, /) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the magnitudes of the negative and of the other codes at zero point 0."""
     if isinstance(fmt, FloatFormat):
-        return list(fmt.magnitudes), list(fmt.magnitudes)
+        return fmt.magnitudes, fmt.magnitudes
     return (
-        [float(q) for q in range(1 - fmt.qmin)],
-        [float(q) for q in range(1 + fmt.qmax)],
+        tuple(float(q) for q in range(1 - fmt.qmin)),
+        tuple(float(q) for q in range(1 + fmt.qmax)),
     )
 
 
@@ -211,7 +213,7 @@ def saturation(sides: Sides, below: Array, above: Array, /, *, xp: Namespace) ->
 
 
 def _cells(
-    levels: list[float], device: object, *, xp: Namespace
+    levels: tuple[float, ...], device: object, *, xp: Namespace
 ) -> tuple[Array, Array]:
     """Return the edges between neighbouring levels, and the distances of the levels."""
     edges = [(a + b) / 2 for a, b in pairwise(levels)]

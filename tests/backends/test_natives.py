@@ -1,8 +1,10 @@
 """Each native function equals the portable one, run on arrays of NumPy."""
 
+import re
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+from math import prod
 from pkgutil import walk_packages
 
 import numpy as np
@@ -48,10 +50,16 @@ def kernels():
 
 
 KERNELS = kernels()
+LIBRARIES = {
+    "numpy": "numpy",
+    "torch": "torch",
+    "jax": "jax.numpy",
+    "cupy": "cupy",
+}
 PAIRS = [
     pytest.param(library, name, i, id=f"{library}-{name}-{native.source}")
     for name, kernel in sorted(KERNELS.items())
-    for library, key in (("numpy", "numpy"), ("torch", "torch"), ("jax", "jax.numpy"))
+    for library, key in LIBRARIES.items()
     for i, native in enumerate(kernel.natives.get(key, ()))
 ]
 
@@ -116,9 +124,7 @@ def _scales(*shape):
 def gradients(array):
     return [
         (
-            array(
-                np.cos(np.arange(np.prod(x.shape), dtype=np.float32)).reshape(x.shape)
-            ),
+            array(np.cos(np.arange(prod(x.shape), dtype=np.float32)).reshape(x.shape)),
             *rest,
         )
         for x, rest in ((args[0], args) for args in quantizations(array))
@@ -281,14 +287,13 @@ ARGUMENTS = {
 def test_a_native_equals_the_portable_function(xp, array, to_numpy, name, number):
     native = KERNELS[name].natives[library_name(xp)][number].function
     tolerance = TOLERANCE.get(name, {"rtol": 0})
-    declined = 0
-    for ours, theirs in zip(
-        ARGUMENTS[name](array), ARGUMENTS[name](np.asarray), strict=True
-    ):
+    cases = ARGUMENTS[name](array)
+    declined = []
+    for ours, theirs in zip(cases, ARGUMENTS[name](np.asarray), strict=True):
         with arithmetic(xp):
             found = called(native, ours)
         if found is NotImplemented or isinstance(found, Declined):
-            declined += 1
+            declined.append(getattr(found, "reason", ""))
             continue
         with arithmetic(numpy):
             expected = called(KERNELS[name].reference, theirs, xp=numpy)
@@ -300,7 +305,9 @@ def test_a_native_equals_the_portable_function(xp, array, to_numpy, name, number
             if name in SEARCHES:
                 result = with_what_was_left_out(result, other)
             np.testing.assert_allclose(result, other, **tolerance)
-    assert declined < len(ARGUMENTS[name](array))
+    if len(declined) == len(cases) and re.search("CUDA|CPU", declined[0]):
+        pytest.skip(f"its arrays are {declined[0]}")
+    assert len(declined) < len(cases)
 
 
 def called(function, arguments, **options):

@@ -1,0 +1,97 @@
+"""CuPy: the kernels that are served by CUDA C."""
+
+from collections.abc import Callable
+from typing import Any
+
+import cupy
+
+from qcore import affine
+from qcore import gradient as portable_gradient
+from qcore.backends.cuda import gradient, rounding
+from qcore.backends.cuda import regrid as regridding
+from qcore.backends.cuda import tally as tallying
+from qcore.backends.cupy.device import device_of
+from qcore.backends.cupy.library import NAME
+from qcore.kernels import declined
+from qcore.spec import QuantSpec
+from qcore.statistics import tally as portable
+
+
+def _on_device(function: Callable[..., Any], *given: Any) -> Any:
+    """Call a function of launches on the device of the first argument, or decline."""
+    ordinal = given[0].device.id
+    if any(isinstance(y, cupy.ndarray) and y.device.id != ordinal for y in given):
+        return declined("on several devices")
+    with cupy.cuda.Device(ordinal):
+        return function(device_of(ordinal), *map(_contiguous, given))
+
+
+def _contiguous(x: Any) -> Any:
+    """Return an array without gaps; 0-d stays 0-d, and what is no array what it is."""
+    if isinstance(x, cupy.ndarray) and not x.flags.c_contiguous:
+        return cupy.ascontiguousarray(x)
+    return x
+
+
+@portable.tally.accelerate(NAME)
+def tally(
+    rows: cupy.ndarray,
+    keep: cupy.ndarray | None,
+    weights: cupy.ndarray | None,
+    slots: int,
+    k: cupy.ndarray | None,
+    /,
+) -> Any:
+    """Count rows: see `qcore.statistics.tally.tally`."""
+    return _on_device(tallying.tally, rows, keep, weights, slots, k)
+
+
+@portable.regrid.accelerate(NAME)
+def regrid(
+    counts: cupy.ndarray,
+    exponents: cupy.ndarray,
+    k: cupy.ndarray,
+    new_k: cupy.ndarray,
+    /,
+) -> Any:
+    """Widen slots: see `qcore.statistics.tally.regrid`."""
+    return _on_device(regridding.regrid, counts, exponents, k, new_k)
+
+
+@affine.quantize_data.accelerate(NAME)
+def quantize_data(
+    x: cupy.ndarray,
+    scale: cupy.ndarray,
+    zero_point: cupy.ndarray,
+    spec: QuantSpec,
+    /,
+) -> Any:
+    """Return codes: see `qcore.affine.quantize_data`."""
+    return _on_device(rounding.quantize, x, scale, zero_point, spec)
+
+
+@affine.fake_quantize_data.accelerate(NAME)
+def fake_quantize_data(
+    x: cupy.ndarray,
+    scale: cupy.ndarray,
+    zero_point: cupy.ndarray,
+    spec: QuantSpec,
+    /,
+) -> Any:
+    """Return rounded data: see `qcore.affine.fake_quantize_data`."""
+    return _on_device(rounding.fake_quantize, x, scale, zero_point, spec)
+
+
+@portable_gradient.fake_quantize_gradient.accelerate(NAME)
+def fake_quantize_gradient(
+    gradient_of_result: cupy.ndarray,
+    x: cupy.ndarray,
+    scale: cupy.ndarray,
+    zero_point: cupy.ndarray,
+    spec: QuantSpec,
+    /,
+) -> Any:
+    """Return gradients: see `qcore.gradient.fake_quantize_gradient`."""
+    return _on_device(
+        gradient.fake_quantize_gradient, gradient_of_result, x, scale, zero_point, spec
+    )

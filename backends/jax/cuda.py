@@ -1,0 +1,100 @@
+"""JAX: eager arrays on a CUDA device, counted and rounded by CuPy's kernels.
+
+Memory goes across by DLPack, whose streams order a launch after what its inputs are
+made by, and what reads its results after the launch. Two tiny computations order the
+rest: what JAX still reads may lie in memory that CuPy hands out again, and what CuPy
+still reads in memory that JAX does.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import cupy
+import jax
+import jax.numpy as jnp
+
+from qcore.affine import fake_quantize_data, quantize_data
+from qcore.backends.cupy import kernels
+from qcore.gradient import fake_quantize_gradient
+from qcore.kernels import Declined, declined
+from qcore.spec import QuantSpec
+from qcore.statistics.tally import Tally, regrid, tally
+
+NAME = "jax.numpy"
+
+_now = jax.jit(lambda: jnp.zeros(1, jnp.int32))
+_touch = jax.jit(lambda x: jnp.reshape(x, (-1,))[:1])
+
+
+def _by_cupy(function: Callable[..., Any], *given: Any) -> Any:
+    """Call a function of CuPy's on arrays of JAX, or decline."""
+    devices = {d for x in given if isinstance(x, jax.Array) for d in x.devices()}
+    if len(devices) > 1 or devices.pop().platform not in ("gpu", "cuda"):
+        return declined("not on a CUDA device")
+    if given[0].dtype == jnp.bfloat16 and not _has_bfloat16():
+        return declined("CuPy has no bfloat16")
+    with jax.default_device(next(iter(given[0].devices()))):
+        begun = cupy.from_dlpack(_now())
+    arrays = [cupy.from_dlpack(x) if isinstance(x, jax.Array) else x for x in given]
+    result = function(*arrays)
+    if isinstance(result, Declined):
+        return result
+    parts = result if isinstance(result, tuple) else (result,)
+    found = [jnp.from_dlpack(part) for part in parts]
+    _touch(found[-1])
+    del begun
+    return found if isinstance(result, tuple) else found[0]
+
+
+def _has_bfloat16() -> bool:
+    return int(cupy.__version__.partition(".")[0]) >= 14
+
+
+def _plain(mask: jax.Array | None) -> Any:
+    """Return booleans as bytes, which all versions of DLPack carry."""
+    return None if mask is None else mask.astype(jnp.uint8)
+
+
+@tally.accelerate(NAME)
+def _(
+    rows: jax.Array,
+    keep: jax.Array | None,
+    weights: jax.Array | None,
+    slots: int,
+    k: jax.Array | None,
+    /,
+) -> Any:
+    found = _by_cupy(kernels.tally, rows, _plain(keep), weights, slots, k)
+    return found if isinstance(found, Declined) else Tally(*found)
+
+
+@regrid.accelerate(NAME)
+def _(
+    counts: jax.Array, exponents: jax.Array, k: jax.Array, new_k: jax.Array, /
+) -> Any:
+    found = _by_cupy(kernels.regrid, counts, exponents, k, new_k)
+    return found if isinstance(found, Declined) else tuple(found)
+
+
+@quantize_data.accelerate(NAME)
+def _(x: jax.Array, scale: jax.Array, zero_point: jax.Array, spec: QuantSpec, /) -> Any:
+    return _by_cupy(kernels.quantize_data, x, scale, zero_point, spec)
+
+
+@fake_quantize_data.accelerate(NAME)
+def _(x: jax.Array, scale: jax.Array, zero_point: jax.Array, spec: QuantSpec, /) -> Any:
+    return _by_cupy(kernels.fake_quantize_data, x, scale, zero_point, spec)
+
+
+@fake_quantize_gradient.accelerate(NAME)
+def _(
+    gradient: jax.Array,
+    x: jax.Array,
+    scale: jax.Array,
+    zero_point: jax.Array,
+    spec: QuantSpec,
+    /,
+) -> Any:
+    given = (gradient, x, scale, zero_point, spec)
+    found = _by_cupy(kernels.fake_quantize_gradient, *given)
+    return found if isinstance(found, Declined) else tuple(found)

@@ -1,0 +1,28 @@
+"""JAX: compiled CPU kernels for calls outside of traced functions."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from qcore.backends.numba.kernels import register
+from qcore.backends.numba.lending import Lender
+
+
+def _reason(x: Any) -> str | None:
+    """Return why the memory of an array is out of reach."""
+    if isinstance(x, jax.core.Tracer):
+        return "the array is part of a transformed function"
+    devices = x.devices()
+    if len(devices) > 1 or any(device.platform != "cpu" for device in devices):
+        return "the array is not on one CPU device"
+    return None
+
+
+def _from_numpy(x: np.ndarray, like: jax.Array, _: bool) -> jax.Array:
+    """Return an array where another one is; of the same memory, if it is aligned."""
+    device = like.device if like.committed else None
+    return jax.device_put(x, device, may_alias=True)
+
+
+register("jax.numpy", Lender(jax.Array, _reason, np.asarray, _from_numpy).lent)

@@ -1,0 +1,183 @@
+"""How a quotient becomes a code and what the code stands for, one number at a time.
+
+The formulas of `qcore.affine` and `qcore.minifloat`, for loops that the compiler turns
+into vector instructions: no branch, no lookup, only selections. The spacing of the
+numbers of a small float format is a power of two, made from the bits of the exponent.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import types
+from numba.extending import overload, register_jitable
+
+from qcore.formats import FloatFormat, Format
+
+
+class Integers(NamedTuple):
+    """What integer codes stand for, in the dtype of the arithmetic."""
+
+    lowest: float
+    highest: float
+
+
+class IntegerCodes(NamedTuple):
+    """Integer codes themselves."""
+
+    lowest: float
+    highest: float
+
+
+class Floats(NamedTuple):
+    """Numbers of a small float format.
+
+    `first` is the exponent field, in the dtype of the arithmetic, of its smallest
+    normal number.
+    """
+
+    largest: float
+    first: int
+    mantissa: int
+
+
+class FloatCodes(NamedTuple):
+    """Codes of a small float format; `nan` bears the sign only if that is told."""
+
+    largest: float
+    first: int
+    mantissa: int
+    sign: int
+    nan: int
+    nan_sign: int
+
+
+Rule = Integers | IntegerCodes | Floats | FloatCodes
+VALUES = Integers, Floats
+"""Rules that give what codes stand for."""
+BIASES = {"float32": 127, "float64": 1023}
+"""Of the exponent fields of the dtypes that arithmetic is done in."""
+
+
+def values_of(fmt: Format, dtype: np.dtype) -> Rule:
+    """Return the rule that gives what codes stand for, in steps."""
+    if isinstance(fmt, FloatFormat):
+        first = np.int32(fmt.min_exponent + BIASES[dtype.name])
+        return Floats(dtype.type(fmt.max), first, np.int32(fmt.mantissa))
+    return Integers(dtype.type(fmt.qmin), dtype.type(fmt.qmax))
+
+
+def codes_of(fmt: Format, dtype: np.dtype) -> Rule:
+    """Return the rule that gives codes."""
+    if not isinstance(fmt, FloatFormat):
+        return IntegerCodes(dtype.type(fmt.qmin), dtype.type(fmt.qmax))
+    sign = 1 << (fmt.bits - 1)
+    nan, nan_sign = (
+        (fmt.max_code + sign, 0) if fmt.nan_code is None else (fmt.nan_code, sign)
+    )
+    numbers = (np.int32(n) for n in (sign, nan, nan_sign))
+    return FloatCodes(*values_of(fmt, dtype), *numbers)
+
+
+def rounded(quotient: Any, zero: Any, rule: Any) -> Any:
+    """Return the code, or how many steps from zero it stands for."""
+    raise NotImplementedError("compiled code only")
+
+
+def is_inside(quotient: Any, zero: Any, rule: Any) -> Any:
+    """Return whether a quotient does not saturate; NaN is outside."""
+    raise NotImplementedError("compiled code only")
+
+
+def _integer(quotient: Any, zero: Any, rule: Any) -> Any:
+    code = np.rint(quotient) + zero
+    # Each comparison is such that NaN stays.
+    code = rule.lowest if code < rule.lowest else code
+    code = rule.highest if code > rule.highest else code
+    return code - zero
+
+
+def _integer_code(quotient: Any, zero: Any, rule: Any) -> Any:
+    code = np.rint(quotient) + zero
+    code = code if code >= rule.lowest else rule.lowest  # of NaN too
+    code = rule.highest if code > rule.highest else code
+    return np.int32(code)
+
+
+def _float(quotient: Any, zero: Any, rule: Any) -> Any:  # noqa: ARG001
+    magnitude = abs(quotient)
+    magnitude = rule.largest if magnitude > rule.largest else magnitude
+    _, spacing, inverse = _binade(magnitude, rule.first, rule.mantissa)
+    nearest = np.rint(magnitude * inverse) * spacing
+    return -nearest if quotient < 0 else nearest
+
+
+def _float_code(quotient: Any, zero: Any, rule: Any) -> Any:  # noqa: ARG001
+    magnitude = abs(quotient)
+    magnitude = magnitude if magnitude <= rule.largest else rule.largest
+    binade, _, inverse = _binade(magnitude, rule.first, rule.mantissa)
+    # A full significand carries into the exponent field by itself.
+    code = np.int32(binade << rule.mantissa) + np.int32(np.rint(magnitude * inverse))
+    is_nan = np.isnan(quotient)
+    code = rule.nan if is_nan else code
+    sign = rule.nan_sign if is_nan else rule.sign
+    return code + (sign if _is_negative(quotient) else np.int32(0))
+
+
+_ROUNDED = {
+    Integers: _integer,
+    IntegerCodes: _integer_code,
+    Floats: _float,
+    FloatCodes: _float_code,
+}
+
+
+@overload(rounded)
+def _rounded(quotient: Any, zero: Any, rule: Any) -> Any:  # noqa: ARG001
+    return _ROUNDED.get(rule.instance_class)
+
+
+@overload(is_inside)
+def _is_inside(quotient: Any, zero: Any, rule: Any) -> Any:  # noqa: ARG001
+    def of_integers(quotient: Any, zero: Any, rule: Any) -> Any:
+        code = np.rint(quotient) + zero
+        return (code >= rule.lowest) & (code <= rule.highest)
+
+    def of_floats(quotient: Any, zero: Any, rule: Any) -> Any:  # noqa: ARG001
+        return abs(quotient) <= rule.largest
+
+    return of_integers if rule.instance_class is Integers else of_floats
+
+
+def _binade(magnitude: Any, first: Any, mantissa: Any) -> Any:
+    """Return number and spacing of the binade, and one over that.
+
+    Binade 0 holds the subnormal numbers and the first normal ones.
+    """
+    raise NotImplementedError("compiled code only")
+
+
+def _binade_of_single(magnitude: Any, first: Any, mantissa: Any) -> Any:
+    field = max(np.float32(magnitude).view(np.int32) >> np.int32(23), first)
+    low = np.int32((field - mantissa) << np.int32(23))
+    inverse = np.int32(np.int32(254 << 23) - low)
+    return field - first, low.view(np.float32), inverse.view(np.float32)
+
+
+def _binade_of_double(magnitude: Any, first: Any, mantissa: Any) -> Any:
+    bits = np.float64(magnitude).view(np.int64)
+    field = max(np.int32(bits >> np.int64(52)), first)
+    low = np.int64(np.int64(field - mantissa) << np.int64(52))
+    inverse = np.int64(np.int64(2046 << 52) - low)
+    return field - first, low.view(np.float64), inverse.view(np.float64)
+
+
+@overload(_binade)
+def _binades(magnitude: Any, first: Any, mantissa: Any) -> Any:
+    del first, mantissa
+    return _binade_of_single if magnitude == types.float32 else _binade_of_double
+
+
+@register_jitable
+def _is_negative(number: Any) -> Any:
+    """Return whether the sign bit is set, of zero and NaN too."""
+    return np.float32(number).view(np.int32) < 0

@@ -1,0 +1,152 @@
+"""PyTorch: CUDA C for tensors on a CUDA device, by way of NVIDIA's cuda-bindings.
+
+`tally` and `regrid` serve such tensors. The other functions serve no call by
+themselves: Triton's kernels do.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import torch
+
+from qcore.backends.cuda import driver, gradient, rounding
+from qcore.backends.cuda import regrid as regridding
+from qcore.backends.cuda import tally as tallying
+from qcore.backends.cuda.device import Argument, Kind, offsets
+from qcore.backends.cuda.source import Program
+from qcore.kernels import declined
+from qcore.spec import QuantSpec
+from qcore.statistics import tally as portable
+
+NAME = "torch"
+
+
+class TorchDevice:
+    """A `Device`: memory of PyTorch, launches by the driver on PyTorch's stream."""
+
+    def __init__(self, ordinal: int) -> None:
+        self.ordinal = ordinal
+        self.device = torch.device("cuda", ordinal)
+        facts = driver.facts(ordinal)
+        self.multiprocessors = facts.multiprocessors
+        self.threads = facts.threads
+        self.shared = facts.shared
+        self.shared_of_block = facts.shared_of_block
+
+    def empty(self, kind: Kind, /) -> torch.Tensor:
+        """Return an array of any content."""
+        shape, dtype = kind
+        return torch.empty(shape, dtype=getattr(torch, dtype), device=self.device)
+
+    def zeros(self, kinds: Sequence[Kind], /) -> list[torch.Tensor]:
+        """Return zeroed arrays in one piece of memory."""
+        places, total = offsets(kinds)
+        memory = torch.zeros(total, dtype=torch.uint8, device=self.device)
+        return [
+            memory[begin:end].view(_dtype(dtype)).view(shape)
+            for (begin, end), (shape, dtype) in zip(places, kinds, strict=True)
+        ]
+
+    def pointer(self, array: torch.Tensor, /) -> int:
+        """Return the address of an array."""
+        return array.data_ptr()
+
+    def launch(
+        self,
+        program: Program,
+        kernel: str,
+        grid: int,
+        block: int,
+        shared: int,
+        arguments: Sequence[Argument],
+        /,
+    ) -> None:
+        """Launch a kernel on the current stream."""
+        stream = torch.cuda.current_stream(self.device).cuda_stream
+        driver.launch(
+            self.ordinal, stream, program, kernel, grid, block, shared, arguments
+        )
+
+
+def _dtype(name: str) -> torch.dtype:
+    found: torch.dtype = getattr(torch, "int32" if name == "uint32" else name)
+    return found
+
+
+device_of = cache(TorchDevice)
+
+
+def _on_device(function: Callable[..., Any], *given: Any) -> Any:
+    """Call a function of launches on the device of the first argument, or decline."""
+    x = given[0]
+    if x.device.type != "cuda" or torch.version.cuda is None:  # AMD's say so too
+        return declined("not on a CUDA device")
+    if not driver.has_compiler():
+        return declined("NVRTC is not installed")
+    if any(isinstance(y, torch.Tensor) and y.device != x.device for y in given):
+        return declined("on several devices")
+    with torch.cuda.device(x.device), torch.no_grad():
+        arrays = [y.contiguous() if isinstance(y, torch.Tensor) else y for y in given]
+        return function(device_of(x.device.index), *arrays)
+
+
+@portable.tally.accelerate(NAME)
+def tally(
+    rows: torch.Tensor,
+    keep: torch.Tensor | None,
+    weights: torch.Tensor | None,
+    slots: int,
+    k: torch.Tensor | None,
+    /,
+) -> Any:
+    """Count rows: see `qcore.statistics.tally.tally`."""
+    return _on_device(tallying.tally, rows, keep, weights, slots, k)
+
+
+@portable.regrid.accelerate(NAME)
+def regrid(
+    counts: torch.Tensor,
+    exponents: torch.Tensor,
+    k: torch.Tensor,
+    new_k: torch.Tensor,
+    /,
+) -> Any:
+    """Widen slots: see `qcore.statistics.tally.regrid`."""
+    return _on_device(regridding.regrid, counts, exponents, k, new_k)
+
+
+def quantize_data(
+    x: torch.Tensor,
+    scale: torch.Tensor,
+    zero_point: torch.Tensor,
+    spec: QuantSpec,
+    /,
+) -> Any:
+    """Return codes: see `qcore.affine.quantize_data`."""
+    return _on_device(rounding.quantize, x, scale, zero_point, spec)
+
+
+def fake_quantize_data(
+    x: torch.Tensor,
+    scale: torch.Tensor,
+    zero_point: torch.Tensor,
+    spec: QuantSpec,
+    /,
+) -> Any:
+    """Return rounded data: see `qcore.affine.fake_quantize_data`."""
+    return _on_device(rounding.fake_quantize, x, scale, zero_point, spec)
+
+
+def fake_quantize_gradient(
+    gradient_of_result: torch.Tensor,
+    x: torch.Tensor,
+    scale: torch.Tensor,
+    zero_point: torch.Tensor,
+    spec: QuantSpec,
+    /,
+) -> Any:
+    """Return gradients: see `qcore.gradient.fake_quantize_gradient`."""
+    return _on_device(
+        gradient.fake_quantize_gradient, gradient_of_result, x, scale, zero_point, spec
+    )

@@ -1,0 +1,40 @@
+"""PyTorch: compiled CPU kernels, which see the memory of tensors as it is."""
+
+import numpy as np
+import torch
+
+from qcore.backends.numba.kernels import register
+from qcore.backends.numba.lending import Lender
+
+PLAIN = torch.Tensor, torch.nn.Parameter
+"""Other classes of tensors may hold their values elsewhere."""
+
+
+def _reason(x: torch.Tensor) -> str | None:
+    """Return why the memory of a tensor is out of reach."""
+    if x.device.type != "cpu":
+        return "the tensor is not on the CPU"
+    if type(x) not in PLAIN or x.layout != torch.strided or x.is_neg():
+        return "the tensor is not plain memory"
+    if torch._C._functorch.is_functorch_wrapped_tensor(x):
+        return "the tensor is part of a transformed function"
+    if x.requires_grad and torch.is_grad_enabled():
+        return "PyTorch differentiates its own operators"
+    return None
+
+
+def _to_numpy(x: torch.Tensor) -> np.ndarray:
+    """Return the same memory; bfloat16, which NumPy lacks, as patterns."""
+    x = x.detach()
+    if x.dtype == torch.bfloat16:
+        x = x.view(torch.int16)
+    found: np.ndarray = x.numpy()
+    return found
+
+
+def _from_numpy(x: np.ndarray, like: torch.Tensor, is_like: bool) -> torch.Tensor:
+    found = torch.from_numpy(x)
+    return found.view(like.dtype) if is_like else found
+
+
+register("torch", Lender(torch.Tensor, _reason, _to_numpy, _from_numpy).lent)

@@ -1,0 +1,242 @@
+"""Triton: the divergence of the entropy search's windows.
+
+A lane has a window: those of neighbouring windows put the edge of a group into
+neighbouring slots, which one access to memory reads. A group costs a lookup at its
+upper edge, a division and a logarithm.
+"""
+
+from functools import cache
+
+import torch
+import triton
+import triton.language as tl
+
+from qcore.backends.triton.search_grid import (
+    by_channel,
+    candidates_of,
+    flags,
+    grid_of,
+    launch,
+)
+
+SLOTS = 1024
+"""Of the slots of a channel, so many are summed at once."""
+WINDOWS = 256
+"""Of a program."""
+
+
+@triton.jit
+def x_log_x(x):
+    """Return ``x ln x`` of counts, 0 at 0."""
+    return x * tl.log(tl.maximum(x, 1.0))
+
+
+@triton.jit
+def fill_sums(
+    line_ptr, count_ptr, filled_ptr, information_ptr, slots, block: tl.constexpr
+):
+    """Write the sums of `qcore.methods.divergence.Sums`, a channel in each program.
+
+    From counts int64 ``[C, slots]`` to ``[C, slots + 1]`` of float64, int32, float64.
+    """
+    channel = tl.program_id(0).to(tl.int64)
+    line = line_ptr + channel * slots
+    at = channel * (slots + 1)
+    count_below = tl.full((), 0.0, tl.float64)
+    filled_below = tl.full((), 0, tl.int32)
+    information_below = tl.full((), 0.0, tl.float64)
+    start = 0
+    while start <= slots:
+        edge = start + tl.arange(0, block)
+        there = edge <= slots
+        # What lies below an edge is the slot before it and all below that.
+        holds = there & (edge > 0)
+        h = tl.load(line + edge - 1, mask=holds, other=0).to(tl.float64)
+        is_filled = (h > 0).to(tl.int32)
+        information = x_log_x(h)
+        tl.store(count_ptr + at + edge, count_below + tl.cumsum(h, 0), mask=there)
+        tl.store(
+            filled_ptr + at + edge, filled_below + tl.cumsum(is_filled, 0), mask=there
+        )
+        tl.store(
+            information_ptr + at + edge,
+            information_below + tl.cumsum(information, 0),
+            mask=there,
+        )
+        count_below += tl.sum(h, 0)
+        filled_below += tl.sum(is_filled, 0)
+        information_below += tl.sum(information, 0)
+        start += block
+
+
+@triton.jit
+def rounded_up(place):
+    """Return what `qcore.methods.divergence.rounded_up` does, as int32."""
+    return tl.ceil(place - 1e-11).to(tl.int32)
+
+
+@triton.jit
+def merge(count, filled, first, width, cells_ptr, groups):
+    """Return the sum over groups of S ln(S / n) of windows."""
+    total = tl.zeros_like(width)
+    below = tl.load(count + first)
+    filled_below = tl.load(filled + first)
+    group = 0
+    while group < groups:
+        group += 1
+        edge = first + rounded_up(width * tl.load(cells_ptr + group))
+        above = tl.load(count + edge)
+        filled_above = tl.load(filled + edge)
+        held = above - below
+        slots = tl.maximum(filled_above - filled_below, 1)
+        total += held * tl.log(tl.maximum(held, 1.0) / slots)
+        below, filled_below = above, filled_above
+    return total
+
+
+@triton.jit
+def outlier_terms(count, filled, start, slot, stop, slots, outliers):
+    """Return what outliers add that count in an end slot of these groups."""
+    start, stop = tl.minimum(start, slots), tl.minimum(stop, slots)
+    slot = tl.maximum(slot, 0)
+    held = tl.load(count + tl.minimum(slot + 1, slots)) - tl.load(count + slot)
+    # In a window of fewer slots than groups the slot may be all of its group.
+    group = tl.maximum(tl.load(count + stop) - tl.load(count + start), held)
+    number = tl.maximum(tl.load(filled + stop) - tl.load(filled + start), 1)
+    added = x_log_x(held + outliers) - x_log_x(held)
+    added -= outliers * tl.log(tl.maximum(group, 1.0) / number)
+    return tl.where((outliers > 0) & (held == 0), float("inf"), added)
+
+
+@triton.jit
+def score(
+    count_ptr,
+    filled_ptr,
+    information_ptr,
+    slots,
+    first_ptr,
+    first_stride,
+    last_ptr,
+    last_stride,
+    allowed_ptr,
+    windows,
+    beside_ptr,
+    cells_ptr,
+    groups,
+    values_ptr,
+    is_even: tl.constexpr,
+    is_divergence: tl.constexpr,
+    block: tl.constexpr,
+):
+    """Write the divergences of windows or the sums over their groups, where allowed."""
+    channel, window = candidates_of(windows, block)
+    count = count_ptr + channel * (slots + 1)
+    filled = filled_ptr + channel * (slots + 1)
+    information = information_ptr + channel * (slots + 1)
+    there = window < windows
+    at = channel * windows + window
+    allowed = tl.load(allowed_ptr + at, mask=there, other=0) != 0
+    first = tl.load(first_ptr + channel * first_stride + window, mask=allowed, other=0)
+    last = tl.load(last_ptr + channel * last_stride + window, mask=allowed, other=0)
+    first, last = first.to(tl.int32), last.to(tl.int32)
+    width = (last - first).to(tl.float64)
+    known = tl.load(information + last) - tl.load(information + first)
+    if is_even:
+        # A group has at most one slot where there are no fewer groups than slots.
+        is_wide = allowed & (last - first > groups)
+        number = groups * tl.max(is_wide.to(tl.int32), 0)
+        value = merge(count, filled, first, width, cells_ptr, number)
+        value = tl.where(is_wide, value, known)
+    else:
+        number = groups * tl.max(allowed.to(tl.int32), 0)
+        value = merge(count, filled, first, width, cells_ptr, number)
+    if is_divergence:
+        aside = tl.load(beside_ptr + channel).to(tl.float64)
+        total = tl.load(count + slots) + aside
+        below, above = tl.load(count + first), tl.load(count + last)
+        second = first + rounded_up(width * tl.load(cells_ptr + 1))
+        final = first + rounded_up(width * tl.load(cells_ptr + groups - 1))
+        known += outlier_terms(
+            count, filled, first, first, second, slots, below + aside
+        )
+        known += outlier_terms(
+            count, filled, final, last - 1, last, slots, total - aside - above
+        )
+        inside, every = above - below, tl.maximum(total, 1.0)
+        value = (known - value) / every + tl.log(tl.maximum(inside, 1.0) / every)
+        # A smaller one is rounding error.
+        value = tl.where(value < 1e-12, 0.0, value)
+        value = tl.where(inside > 0, value, float("inf"))
+    tl.store(values_ptr + at, value, mask=allowed)
+
+
+def merged_information(
+    line: torch.Tensor,
+    first: torch.Tensor,
+    last: torch.Tensor,
+    allowed: torch.Tensor,
+    cells: tuple[float, ...],
+    /,
+) -> torch.Tensor:
+    """Return what the kernel of this name does, zero for windows not allowed."""
+    windows = first, last, allowed
+    return _scored(line, windows, cells, left_out=0.0)
+
+
+def divergence(
+    line: torch.Tensor,
+    first: torch.Tensor,
+    last: torch.Tensor,
+    allowed: torch.Tensor,
+    /,
+    *,
+    beside: torch.Tensor,
+    cells: tuple[float, ...],
+) -> torch.Tensor:
+    """Return what the kernel of this name does, infinity for windows not allowed."""
+    windows = first, last, allowed
+    return _scored(line, windows, cells, beside=beside, left_out=torch.inf)
+
+
+def _scored(
+    line: torch.Tensor,
+    windows: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    cells: tuple[float, ...],
+    *,
+    beside: torch.Tensor | None = None,
+    left_out: float,
+) -> torch.Tensor:
+    """Return the divergences, or the sums over groups if `beside` is not given."""
+    first, last, allowed = windows
+    channels, slots = line.shape
+    values = line.new_full(allowed.shape, left_out, dtype=torch.float64)
+    sums = [
+        line.new_empty((channels, slots + 1), dtype=dtype)
+        for dtype in (torch.float64, torch.int32, torch.float64)
+    ]
+    block = min(SLOTS, 1 << slots.bit_length())
+    launch(fill_sums, (channels,), line.contiguous(), *sums, slots, block=block)
+    groups = len(cells) - 1
+    launch(
+        score,
+        grid_of(allowed, WINDOWS),
+        *sums,
+        slots,
+        *by_channel(first),
+        *by_channel(last),
+        flags(allowed),
+        allowed.shape[1],
+        line if beside is None else beside.contiguous(),
+        _fractions(cells, line.device),
+        groups,
+        values,
+        is_even=cells == tuple(k / groups for k in range(groups + 1)),
+        is_divergence=beside is not None,
+        block=WINDOWS,
+    )
+    return values
+
+
+@cache
+def _fractions(cells: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    return torch.tensor(cells, dtype=torch.float64, device=device)

@@ -1,0 +1,20 @@
+"""The kernels in CUDA C on the CPU, in blocks that are small, as the data is."""
+
+import shutil
+
+import pytest
+
+from qcore.backends.cuda import gradient, rounding, tally
+from tests.backends.cuda.emulator import Emulator
+
+
+@pytest.fixture
+def device(monkeypatch):
+    """An emulated device, whose blocks have two warps."""
+    if not shutil.which("g++"):
+        pytest.skip("g++ is not installed")
+    for module in (tally, rounding, gradient):
+        monkeypatch.setattr(module, "THREADS", 64)
+    monkeypatch.setattr(gradient, "SHARED", 16)
+    monkeypatch.setattr(gradient, "LONG", 200)
+    return Emulator()

@@ -1,0 +1,126 @@
+"""Whatever serves them, arrays of any layout have the counts and codes of their values.
+
+Expected are NumPy's own operations on a plain copy, and the definition of a histogram.
+"""
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+import qcore
+from qcore import PerTensor, QParams, QuantSpec
+from tests.qcore.histogram_definition import definition
+
+SCALE = np.float32(0.0371)
+
+
+def hard():
+    """Return ties, subnormal, huge and infinite values, NaN, and any bits."""
+    rng = np.random.default_rng(5)
+    ties = (rng.integers(-300, 300, 64) + 0.5).astype(np.float32) * SCALE
+    special = [0.0, -0.0, np.inf, -np.inf, np.nan, 3e38, -3e38, 1e-40, -1e-45, 2**-126]
+    bits = rng.integers(0, 2**32, 64, dtype=np.uint64).astype(np.uint32)
+    every = np.concatenate([ties, special, bits.view(np.float32)])
+    return np.resize(every.astype(np.float32), (9, 16))
+
+
+def misaligned(x):
+    """Return equal values that begin one byte beside where they should."""
+    found = np.empty(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
+    found[...] = x
+    return found
+
+
+def read_only(x):
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+# From an array of a library to another one of it; or of NumPy's, where only it can.
+LAYOUTS = {
+    "plain": lambda x: x,
+    "transposed": lambda x: x.T,
+    "every other": lambda x: x[:, ::2],
+    "misaligned for vectors": lambda x: x[1:, 1:],
+    "0-d": lambda x: x[2, 3],
+    "no rows": lambda x: x[:0, :],
+    "one": lambda x: x[:1, :1],
+}
+OF_NUMPY = {
+    "misaligned": misaligned,
+    "read-only": read_only,
+    "backwards": lambda x: x[::-1, ::-1],
+}
+
+
+def codes_of(x):
+    with np.errstate(all="ignore"):
+        codes = np.clip(np.rint(x / SCALE), -128, 127)
+    return np.where(np.isnan(codes), np.float32(-128), codes).astype(np.int8)
+
+
+def values_of(x):
+    with np.errstate(all="ignore"):
+        codes = np.rint(x / SCALE) + np.float32(0)  # codes have one zero
+    return np.clip(codes, -128, 127) * SCALE
+
+
+@pytest.fixture
+def qparams(array):
+    return QParams(array(SCALE), array(np.int32(0)), QuantSpec("int8", PerTensor()))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_codes_are_those_of_a_plain_copy(array, to_numpy, qparams, layout):
+    x = LAYOUTS[layout](hard())
+    found = qcore.quantize(LAYOUTS[layout](array(hard())), qparams)
+    np.testing.assert_array_equal(to_numpy(found), codes_of(x.copy()), strict=True)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_values_are_those_of_a_plain_copy(array, to_numpy, qparams, layout):
+    found = to_numpy(qcore.fake_quantize(LAYOUTS[layout](array(hard())), qparams))
+    expected = values_of(LAYOUTS[layout](hard()).copy())
+    np.testing.assert_array_equal(found, expected, strict=True)
+    is_zero = expected == 0
+    np.testing.assert_array_equal(np.signbit(found[is_zero]), False)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_counts_are_those_of_the_definition(array, to_numpy, layout):
+    x = LAYOUTS[layout](hard())
+    found = qcore.Histogram.of(LAYOUTS[layout](array(hard())), bins=24)
+    for name, expected in definition(x).items():
+        counted = to_numpy(getattr(found, name))[0]
+        np.testing.assert_array_equal(counted, expected, err_msg=name)
+
+
+@pytest.mark.parametrize("xp", ["numpy"], indirect=True)
+@pytest.mark.parametrize("layout", OF_NUMPY)
+def test_arrays_that_numpy_alone_has_are_read_as_their_values(xp, qparams, layout):
+    x = OF_NUMPY[layout](hard())
+    plain = np.array(x, np.float32)
+    np.testing.assert_array_equal(qcore.quantize(x, qparams), codes_of(plain))
+    np.testing.assert_array_equal(qcore.fake_quantize(x, qparams), values_of(plain))
+    found = qcore.Histogram.of(x, bins=24)
+    for name, expected in definition(plain).items():
+        np.testing.assert_array_equal(getattr(found, name)[0], expected, err_msg=name)
+    assert xp.__name__.endswith("numpy")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("xp", ["numpy", "torch"], indirect=True)
+def test_more_elements_than_32_bits_can_number(xp, to_numpy):
+    if find_spec("numba") is None:
+        pytest.skip("the portable functions take tens of gigabytes; numba is missing")
+    size = 2**31 + 5
+    x = xp.zeros(size, dtype=xp.float16)  # of pages that no memory is spent on
+    x[-2], x[7] = 1.0, -0.5
+    found = qcore.Histogram.of(x, bins=24)
+    assert int(found.zeros[0]) == size - 2
+    assert to_numpy(found.counts).sum() == 2
+    one = xp.asarray(np.float32(0.5)), xp.asarray(np.int32(0))
+    codes = qcore.quantize(x, QParams(*one, QuantSpec("int8")))
+    assert (int(codes[-2]), int(codes[7]), int(codes[-1])) == (2, -1, 0)
