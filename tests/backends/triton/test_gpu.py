@@ -54,7 +54,7 @@ def _overflow_is_meant():
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_every_format_and_dtype(kernel, fmt, dtype):
-    check(kernel, *case((200_003,), PerTensor(), fmt, dtype), "cuda")
+    check(kernel, *case((200_003,), PerTensor(), fmt, dtype), torch.device("cuda"))
 
 
 @every_kernel
@@ -65,7 +65,7 @@ def test_every_format_and_dtype(kernel, fmt, dtype):
     ("fmt", "dtype"), [("uint8", "float32"), ("float8_e4m3fn", "bfloat16")]
 )
 def test_every_way_that_scales_lie(kernel, shape, granularity, fmt, dtype):
-    check(kernel, *case(shape, granularity, fmt, dtype), "cuda")
+    check(kernel, *case(shape, granularity, fmt, dtype), torch.device("cuda"))
 
 
 @every_kernel
@@ -74,7 +74,7 @@ def test_every_way_that_scales_lie(kernel, shape, granularity, fmt, dtype):
 )
 def test_offsets_of_64_bits(kernel, shape, granularity, monkeypatch):
     monkeypatch.setattr(launch, "WIDE", 1)
-    check(kernel, *case(shape, granularity, "int8", "float32"), "cuda")
+    check(kernel, *case(shape, granularity, "int8", "float32"), torch.device("cuda"))
 
 
 @every_kernel
@@ -84,18 +84,20 @@ def test_every_pattern_of_16_bits(kernel, fmt, dtype):
     _, scale, zero, spec = case((1,), PerTensor(), fmt, dtype)
     patterns = np.arange(1 << 16, dtype=np.uint16).view(np.int16)
     x = torch.from_numpy(patterns).view(getattr(torch, dtype))
-    check(kernel, x, scale, zero, spec, "cuda")
+    check(kernel, x, scale, zero, spec, torch.device("cuda"))
 
 
 @every_kernel
 @pytest.mark.parametrize("fmt", ["int8", "float8_e4m3fn"])
 def test_many_values(kernel, fmt):
-    check(kernel, *case((1 << 22,), PerTensor(), fmt, "float32"), "cuda")
+    check(kernel, *case((1 << 22,), PerTensor(), fmt, "float32"), torch.device("cuda"))
 
 
 def test_equal_calls_give_equal_bits():
     arguments = case((1 << 22,), PerTensor(), "int8", "float32")
-    first, second = (found("gradient", *arguments, "cuda") for _ in range(2))
+    first, second = (
+        found("gradient", *arguments, torch.device("cuda")) for _ in range(2)
+    )
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(bits(one), bits(other))
 
@@ -111,25 +113,29 @@ def test_the_public_functions_use_triton():
 @every_grid
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_rows_of_any_length(shape, grid):
-    check_tally(rows("any", shape), None, 64, GRIDS[grid](shape[0]), "cuda")
+    check_tally(
+        rows("any", shape), None, 64, GRIDS[grid](shape[0]), torch.device("cuda")
+    )
 
 
 @every_grid
 @pytest.mark.parametrize("kind", KINDS)
 def test_values_of_any_kind(kind, grid):
     x = rows(kind, (3, 70_001))
-    check_tally(x, kept(x.shape), 4096, GRIDS[grid](3), "cuda")
+    check_tally(x, kept(x.shape), 4096, GRIDS[grid](3), torch.device("cuda"))
 
 
 @every_grid
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 def test_every_dtype_is_counted(dtype, grid):
-    check_tally(rows("any", (3, 70_001), dtype), None, 256, GRIDS[grid](3), "cuda")
+    check_tally(
+        rows("any", (3, 70_001), dtype), None, 256, GRIDS[grid](3), torch.device("cuda")
+    )
 
 
 @pytest.mark.parametrize("slots", [2, 64, 4096])
 def test_counts_on_wider_grids(slots):
-    check_regrid(slots, "cuda")
+    check_regrid(slots, torch.device("cuda"))
 
 
 @pytest.mark.parametrize("k", [None, -12])
