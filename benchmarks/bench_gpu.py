@@ -26,6 +26,8 @@ OBSERVED = N // 4
 ROUNDS, CALLS = 5, 10
 LAUNCHES = ((256, 4), (256, 6), (512, 2), (512, 3), (1024, 1), (1024, 2))
 """Threads of a block, and blocks of a multiprocessor."""
+TILES = ((1024, 4), (2048, 4), (2048, 8), (4096, 8), (8192, 8))
+"""Elements of a program, and its warps."""
 BARS = {"entropy": 50, "mse": 20}
 """Milliseconds for `CHANNELS` channels of `BINS` bins."""
 
@@ -47,6 +49,7 @@ def main() -> None:
         channel_histograms,
         tally_launches,
         roundings,
+        rounding_launches,
         searches,
         jax_histograms,
     ):
@@ -205,6 +208,38 @@ def roundings(normal: torch.Tensor, limits: dict[str, float]) -> Iterator[Row]:
             limits["copy"],
             bar=0.85,
         )
+
+
+def rounding_launches(normal: torch.Tensor, limits: dict[str, float]) -> Iterator[Row]:
+    """Rounding in tiles of several sizes, of which the kernels have one."""
+    if not find_spec("triton"):
+        return
+    from qcore.backends.triton import gradient, launch, quantize  # noqa: PLC0415
+    from qcore.backends.triton.layout import layout_of  # noqa: PLC0415
+
+    scale, zero = (
+        torch.full((1,), 0.02).cuda(),
+        torch.zeros(1, dtype=torch.int32).cuda(),
+    )
+    fmt = qcore.parse_format("int8")
+    chosen = launch.WARPS
+    try:
+        for dtype in (torch.float32, torch.bfloat16):
+            x = normal.to(dtype)
+            y, g = torch.empty_like(x), x.flip(0)
+            layout = layout_of(tuple(x.shape), qcore.PerTensor(), True)
+            rest = x, scale, zero, fmt, layout
+            for elements, warps in TILES:
+                launch.WARPS = warps
+                tile = {"out": y, "elements": elements}
+                what = f"elements x warps, {dtype}: {elements} x {warps}"
+                size = 2 * x.numel() * x.element_size()
+                run = partial(quantize.fake_quantize, *rest, **tile)
+                yield share(what, run, size, limits["copy"])
+                run = partial(gradient.fake_quantize_gradient, g, *rest, **tile)
+                yield share(f"{what}, gradient", run, 1.5 * size, limits["copy"])
+    finally:
+        launch.WARPS = chosen
 
 
 def searches(normal: torch.Tensor, _: dict[str, float]) -> Iterator[Row]:
