@@ -21,5 +21,5 @@ def is_balanced(
     if isinstance(fmt, FloatFormat):
         shape = counts.shape[0], steps.shape[1]
         every = torch.ones(shape, dtype=torch.bool, device=counts.device)
-        errors = search_symmetric(counts, steps, every, fmt)
+        errors = search_symmetric(counts, steps, every, fmt, is_search=False)
     return search_fine.is_balanced(counts, steps, below, above, errors)

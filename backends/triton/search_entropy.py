@@ -120,15 +120,58 @@ def score(
     last_stride,
     allowed_ptr,
     windows,
-    beside_ptr,
     cells_ptr,
     groups,
     values_ptr,
     is_even: tl.constexpr,
-    is_divergence: tl.constexpr,
     block: tl.constexpr,
 ):
-    """Write the divergences of windows or the sums over their groups, where allowed."""
+    """Write the sums over groups of S ln(S / n) of windows, where allowed."""
+    channel, window = candidates_of(windows, block)
+    count = count_ptr + channel * (slots + 1)
+    filled = filled_ptr + channel * (slots + 1)
+    there = window < windows
+    at = channel * windows + window
+    allowed = tl.load(allowed_ptr + at, mask=there, other=0) != 0
+    first = tl.load(first_ptr + channel * first_stride + window, mask=allowed, other=0)
+    last = tl.load(last_ptr + channel * last_stride + window, mask=allowed, other=0)
+    first, last = first.to(tl.int32), last.to(tl.int32)
+    width = (last - first).to(tl.float64)
+    is_wide = allowed
+    if is_even:
+        is_wide = allowed & (last - first > groups)
+    number = groups * tl.max(is_wide.to(tl.int32), 0)
+    value = merge(count, filled, first, width, cells_ptr, number)
+    if is_even:
+        # A group has at most one slot where there are no fewer groups than slots.
+        information = information_ptr + channel * (slots + 1)
+        known = tl.load(information + last) - tl.load(information + first)
+        value = tl.where(is_wide, value, known)
+    tl.store(values_ptr + at, value, mask=allowed)
+
+
+@triton.jit
+def diverge(
+    count_ptr,
+    filled_ptr,
+    information_ptr,
+    slots,
+    first_ptr,
+    first_stride,
+    last_ptr,
+    last_stride,
+    allowed_ptr,
+    windows,
+    beside_ptr,
+    cells_ptr,
+    groups,
+    values_ptr,
+    block: tl.constexpr,
+):
+    """Write divergences in place of sums over groups, infinity where not allowed.
+
+    The loop over groups is apart: with fewer registers more programs run at a time.
+    """
     channel, window = candidates_of(windows, block)
     count = count_ptr + channel * (slots + 1)
     filled = filled_ptr + channel * (slots + 1)
@@ -140,34 +183,22 @@ def score(
     last = tl.load(last_ptr + channel * last_stride + window, mask=allowed, other=0)
     first, last = first.to(tl.int32), last.to(tl.int32)
     width = (last - first).to(tl.float64)
-    known = tl.load(information + last) - tl.load(information + first)
-    if is_even:
-        # A group has at most one slot where there are no fewer groups than slots.
-        is_wide = allowed & (last - first > groups)
-        number = groups * tl.max(is_wide.to(tl.int32), 0)
-        value = merge(count, filled, first, width, cells_ptr, number)
-        value = tl.where(is_wide, value, known)
-    else:
-        number = groups * tl.max(allowed.to(tl.int32), 0)
-        value = merge(count, filled, first, width, cells_ptr, number)
-    if is_divergence:
-        aside = tl.load(beside_ptr + channel).to(tl.float64)
-        total = tl.load(count + slots) + aside
-        below, above = tl.load(count + first), tl.load(count + last)
-        second = first + rounded_up(width * tl.load(cells_ptr + 1))
-        final = first + rounded_up(width * tl.load(cells_ptr + groups - 1))
-        known += outlier_terms(
-            count, filled, first, first, second, slots, below + aside
-        )
-        known += outlier_terms(
-            count, filled, final, last - 1, last, slots, total - aside - above
-        )
-        inside, every = above - below, tl.maximum(total, 1.0)
-        value = (known - value) / every + tl.log(tl.maximum(inside, 1.0) / every)
-        # A smaller one is rounding error.
-        value = tl.where(value < 1e-12, 0.0, value)
-        value = tl.where(inside > 0, value, float("inf"))
-    tl.store(values_ptr + at, value, mask=allowed)
+    aside = tl.load(beside_ptr + channel).to(tl.float64)
+    total = tl.load(count + slots) + aside
+    below, above = tl.load(count + first), tl.load(count + last)
+    second = first + rounded_up(width * tl.load(cells_ptr + 1))
+    final = first + rounded_up(width * tl.load(cells_ptr + groups - 1))
+    outside = total - aside - above
+    kept = tl.load(information + last) - tl.load(information + first)
+    kept += outlier_terms(count, filled, first, first, second, slots, below + aside)
+    kept += outlier_terms(count, filled, final, last - 1, last, slots, outside)
+    merged = tl.load(values_ptr + at, mask=allowed, other=0.0)
+    inside, every = above - below, tl.maximum(total, 1.0)
+    value = (kept - merged) / every + tl.log(tl.maximum(inside, 1.0) / every)
+    # A smaller one is rounding error.
+    value = tl.where(value < 1e-12, 0.0, value)
+    value = tl.where(allowed & (inside > 0), value, float("inf"))
+    tl.store(values_ptr + at, value, mask=there)
 
 
 def merged_information(
@@ -179,8 +210,8 @@ def merged_information(
     /,
 ) -> torch.Tensor:
     """Return what the kernel of this name does, zero for windows not allowed."""
-    windows = first, last, allowed
-    return _scored(line, windows, cells, left_out=0.0)
+    sums, windows = _sums(line), _windows(first, last, allowed)
+    return _merged(sums, windows, cells)
 
 
 def divergence(
@@ -194,44 +225,57 @@ def divergence(
     cells: tuple[float, ...],
 ) -> torch.Tensor:
     """Return what the kernel of this name does, infinity for windows not allowed."""
-    windows = first, last, allowed
-    return _scored(line, windows, cells, beside=beside, left_out=torch.inf)
+    sums, windows = _sums(line), _windows(first, last, allowed)
+    values = _merged(sums, windows, cells)
+    launch(
+        diverge,
+        grid_of(values, WINDOWS),
+        *sums,
+        *windows,
+        beside.contiguous(),
+        _fractions(cells, line.device),
+        len(cells) - 1,
+        values,
+        block=WINDOWS,
+    )
+    return values
 
 
-def _scored(
-    line: torch.Tensor,
-    windows: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
-    cells: tuple[float, ...],
-    *,
-    beside: torch.Tensor | None = None,
-    left_out: float,
-) -> torch.Tensor:
-    """Return the divergences, or the sums over groups if `beside` is not given."""
-    first, last, allowed = windows
+def _sums(line: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
+    """Return running sums ``[C, slots + 1]`` and how many slots there are."""
     channels, slots = line.shape
-    values = line.new_full(allowed.shape, left_out, dtype=torch.float64)
-    sums = [
-        line.new_empty((channels, slots + 1), dtype=dtype)
-        for dtype in (torch.float64, torch.int32, torch.float64)
-    ]
+    shape = channels, slots + 1
+    counts, information = (line.new_empty(shape, dtype=torch.float64) for _ in range(2))
+    sums = counts, line.new_empty(shape, dtype=torch.int32), information
     block = min(SLOTS, 1 << slots.bit_length())
     launch(fill_sums, (channels,), line.contiguous(), *sums, slots, block=block)
-    groups = len(cells) - 1
+    return *sums, slots
+
+
+def _windows(
+    first: torch.Tensor, last: torch.Tensor, allowed: torch.Tensor
+) -> tuple[torch.Tensor, int, torch.Tensor, int, torch.Tensor, int]:
+    """Return what kernels are told of windows."""
+    return *by_channel(first), *by_channel(last), flags(allowed), allowed.shape[1]
+
+
+def _merged(
+    sums: tuple[torch.Tensor, torch.Tensor, torch.Tensor, int],
+    windows: tuple[torch.Tensor, int, torch.Tensor, int, torch.Tensor, int],
+    cells: tuple[float, ...],
+) -> torch.Tensor:
+    """Return the sums over groups, zero for windows not allowed."""
+    allowed, groups = windows[4], len(cells) - 1
+    values = torch.zeros_like(allowed, dtype=torch.float64)
     launch(
         score,
-        grid_of(allowed, WINDOWS),
+        grid_of(values, WINDOWS),
         *sums,
-        slots,
-        *by_channel(first),
-        *by_channel(last),
-        flags(allowed),
-        allowed.shape[1],
-        line if beside is None else beside.contiguous(),
-        _fractions(cells, line.device),
+        *windows,
+        _fractions(cells, allowed.device),
         groups,
         values,
         is_even=cells == tuple(k / groups for k in range(groups + 1)),
-        is_divergence=beside is not None,
         block=WINDOWS,
     )
     return values

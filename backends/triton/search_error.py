@@ -1,5 +1,12 @@
-"""The searches for the least squared error, by Triton."""
+"""The searches for the least squared error, by Triton.
 
+In the words of `qcore.methods.squared_error`, error(s) = M2 - 2 s G(s) where G is a sum
+of J(s b) over edges b, with a zero point the largest of such sums. J is convex, so G
+is: between two steps it lies below its chord there, which bounds the error from below.
+What lies between two steps whose bound exceeds the least error found is left out.
+"""
+
+from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 
@@ -13,39 +20,62 @@ from qcore.backends.triton.search_grid import by_channel, flags, grid_of, launch
 from qcore.formats import Format
 from qcore.methods.density import second_moment
 from qcore.methods.ends import TIE
-from qcore.methods.squared_error import MANY_CODES, is_fine, magnitudes
+from qcore.methods.squared_error import MANY_CODES, NOISE, is_fine, magnitudes
 
-BLOCK = 512
-"""Candidates of a program."""
+BLOCK = 128
+"""Candidates of a program, which does nothing where none of them may be the best."""
+STRIDE = 16
+"""Of the candidates of ascending steps, every so many are tried first."""
+MANY = 128
+"""Fewer candidates are all tried."""
+SLACK = 3 * NOISE
+"""Of the second moment: errors that differ by no more may be equally good."""
+
+Gains = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""From steps and where they are allowed to what they gain, there."""
 
 
 def search_symmetric(
-    counts: torch.Tensor, steps: torch.Tensor, allowed: torch.Tensor, fmt: Format, /
+    counts: torch.Tensor,
+    steps: torch.Tensor,
+    allowed: torch.Tensor,
+    fmt: Format,
+    /,
+    *,
+    is_search: bool = True,
 ) -> torch.Tensor:
-    """Return what the kernel of this name does."""
+    """Return what the kernel of this name does, infinity for most of the steps.
+
+    Unless it is no search, but the errors of all steps are asked for.
+    """
     if is_fine(fmt):
         below, above = (steps * side[-1] for side in magnitudes(fmt))
         errors = errors_within(counts, steps, below, above, allowed.shape)
         return torch.where(allowed, errors, torch.inf)
-    gains = torch.zeros_like(allowed, dtype=torch.float64)
-    rows, marks = by_channel(steps), flags(allowed)
-    for tail, (edges, spans) in _sides(counts, fmt):
-        launch(
-            add_gain,
-            grid_of(gains, BLOCK),
-            tail,
-            tail.stride(0),
-            counts.shape[2],
-            *rows,
-            marks,
-            gains.shape[1],
-            edges,
-            spans,
-            len(edges),
-            gains,
-            block=BLOCK,
-        )
-    return _errors(counts, steps, gains, allowed)
+    sides = _sides(counts, fmt)
+
+    def gains_of(steps: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+        gains = torch.zeros_like(allowed, dtype=torch.float64)
+        rows, marks = by_channel(steps), flags(allowed)
+        for tail, (edges, spans) in sides:
+            launch(
+                add_gain,
+                grid_of(gains, BLOCK),
+                tail,
+                tail.stride(0),
+                counts.shape[2],
+                *rows,
+                marks,
+                gains.shape[1],
+                edges,
+                spans,
+                len(edges),
+                gains,
+                block=BLOCK,
+            )
+        return gains
+
+    return _errors(counts, steps, allowed, gains_of, is_search=is_search)
 
 
 def _sides(
@@ -89,9 +119,17 @@ def _cells(
 def search_affine(
     counts: torch.Tensor, steps: torch.Tensor, allowed: torch.Tensor, codes: int, /
 ) -> torch.Tensor:
-    """Return what the kernel of this name does."""
-    below = _best_below(counts, steps, allowed, codes)
-    return search_ranges(counts, steps, below, allowed, codes)
+    """Return what the kernel of this name does, infinity for most of the steps."""
+    tails = tails_of(counts)
+    if codes > MANY_CODES:
+        below = _best_below(tails, steps, allowed, codes)
+        return search_ranges(counts, steps, below, allowed, codes)
+
+    def gains_of(steps: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+        below = _best_below(tails, steps, allowed, codes)
+        return _affine_gains(tails, steps, below, allowed, codes)
+
+    return _errors(counts, steps, allowed, gains_of, is_search=True)
 
 
 def search_ranges(
@@ -107,21 +145,12 @@ def search_ranges(
         reaches = steps * below, steps * (codes - below)
         errors = errors_within(counts, steps, *reaches, allowed.shape)
         return torch.where(allowed, errors, torch.inf)
-    gains = torch.empty_like(allowed, dtype=torch.float64)
-    launch(
-        affine_gain,
-        grid_of(gains, BLOCK),
-        tails_of(counts),
-        counts.shape[2],
-        *by_channel(steps),
-        flags(allowed),
-        gains.shape[1],
-        codes,
-        below.expand(gains.shape).contiguous(),
-        gains,
-        block=BLOCK,
-    )
-    return _errors(counts, steps, gains, allowed)
+    tails = tails_of(counts)
+
+    def gains_of(steps: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+        return _affine_gains(tails, steps, below, allowed, codes)
+
+    return _errors(counts, steps, allowed, gains_of)
 
 
 def best_split(
@@ -133,7 +162,8 @@ def best_split(
     /,
 ) -> torch.Tensor:
     """Return what the kernel of this name does."""
-    found = _best_below(counts, step, torch.ones_like(step, dtype=torch.bool), codes)
+    one = torch.ones_like(step, dtype=torch.bool)
+    found = _best_below(tails_of(counts), step, one, codes)
     below, above = reach[:, :1], reach[:, 1:]
     centred = torch.floor((codes + (below - above) / step) / 2)
     splits = torch.cat([found - 1, found, found + 1, centred, centred + 1], dim=1)
@@ -148,15 +178,15 @@ def best_split(
 
 
 def _best_below(
-    counts: torch.Tensor, steps: torch.Tensor, allowed: torch.Tensor, codes: int
+    tails: torch.Tensor, steps: torch.Tensor, allowed: torch.Tensor, codes: int
 ) -> torch.Tensor:
     """Return how many codes are best below zero, where allowed, float64 ``[C, S]``."""
     below = torch.zeros_like(allowed, dtype=torch.float64)
     launch(
         find_below,
         grid_of(below, BLOCK),
-        tails_of(counts),
-        counts.shape[2],
+        tails,
+        tails.shape[-1] - 1,
         *by_channel(steps),
         flags(allowed),
         below.shape[1],
@@ -168,13 +198,68 @@ def _best_below(
     return below
 
 
+def _affine_gains(
+    tails: torch.Tensor,
+    steps: torch.Tensor,
+    below: torch.Tensor,
+    allowed: torch.Tensor,
+    codes: int,
+) -> torch.Tensor:
+    """Return what codes gain of which so many lie below zero, where allowed."""
+    gains = torch.zeros_like(allowed, dtype=torch.float64)
+    launch(
+        affine_gain,
+        grid_of(gains, BLOCK),
+        tails,
+        tails.shape[-1] - 1,
+        *by_channel(steps),
+        flags(allowed),
+        gains.shape[1],
+        codes,
+        below.expand(gains.shape).contiguous(),
+        gains,
+        block=BLOCK,
+    )
+    return gains
+
+
 def _errors(
     counts: torch.Tensor,
     steps: torch.Tensor,
-    gains: torch.Tensor,
     allowed: torch.Tensor,
+    gains_of: Gains,
+    *,
+    is_search: bool = False,
 ) -> torch.Tensor:
-    """Return the errors of steps that gain so much, infinite where not allowed."""
+    """Return the errors of steps, infinite where not allowed.
+
+    In a search, of steps in ascending order, also where they cannot be the best.
+    """
     moment = second_moment(counts, xp=xp)[:, None]
-    errors = (moment - 2 * steps * gains).clamp(min=0)
+    if is_search and allowed.shape[1] >= MANY:
+        allowed = allowed & _may_be_best(steps, allowed, moment, gains_of)
+    errors = (moment - 2 * steps * gains_of(steps, allowed)).clamp(min=0)
     return torch.where(allowed, errors, torch.inf)
+
+
+def _may_be_best(
+    steps: torch.Tensor, allowed: torch.Tensor, moment: torch.Tensor, gains_of: Gains
+) -> torch.Tensor:
+    """Return which steps lie where the error may be as small as the least found."""
+    number = torch.arange(allowed.shape[1], device=allowed.device)
+    tried = number[::STRIDE]
+    tried = torch.cat([tried, number[-1:]])
+    sizes = steps[:, tried].expand(len(allowed), -1)
+    gains = gains_of(sizes, torch.ones_like(sizes, dtype=torch.bool))
+    errors = (moment - 2 * sizes * gains).clamp(min=0)
+    found = torch.where(allowed[:, tried], errors, torch.inf)
+    limit = found.amin(dim=1, keepdim=True) * TIE + SLACK * moment
+
+    low, high, gain = sizes[:, :-1], sizes[:, 1:], gains[:, :-1]
+    slope = (gains[:, 1:] - gain) / (high - low)
+    # The bound is a parabola in the step, with its vertex here.
+    step = ((low - gain / slope) / 2).clamp(low, high)
+    bound = moment - 2 * step * (gain + slope * (step - low))
+    is_ascending = (steps[:, 1:] >= steps[:, :-1]).all(dim=1, keepdim=True)
+    may_be_best = ~((bound > limit) & is_ascending)
+    return may_be_best[:, number // STRIDE]

@@ -13,14 +13,10 @@ from array_api_compat import device as device_of
 from qcore.arithmetic import LARGEST, TINY
 from qcore.formats import IntFormat
 from qcore.methods.ends import best_candidate, gather, spanned
+from qcore.methods.range_search import search_ranges
 from qcore.methods.registry import register_method
-from qcore.methods.squared_error import (
-    affine_error,
-    best_below,
-    noise_of,
-    sides_of,
-    symmetric_error,
-)
+from qcore.methods.squared_error import best_below, noise_of, sides_of
+from qcore.methods.step_search import search_symmetric
 from qcore.spec import QuantSpec
 from qcore.statistics import Histogram
 from qcore.typing import Array, Namespace
@@ -46,8 +42,7 @@ def floating(
     extent = xp.astype(high, xp.float64)
     if spec.symmetric:
         steps = _powers(statistics, fmt.max, statistics.slots, xp=xp)
-        errors = symmetric_error(statistics.counts, steps, fmt, xp=xp)
-        reach = above = xp.broadcast_to(steps * fmt.max, errors.shape)
+        reach = above = steps * fmt.max
         below = above if fmt.signed else xp.zeros_like(above)
     else:
         assert isinstance(fmt, IntFormat)  # QuantSpec refuses asymmetric floats
@@ -56,7 +51,6 @@ def floating(
         steps = _powers(statistics, codes, 2 * statistics.slots, xp=xp)
         sides = sides_of(statistics.counts, xp=xp)
         split = best_below(sides.line, steps, codes, xp=xp)
-        errors = affine_error(sides, steps, split, codes, xp=xp)
         below, above = split * steps, (codes - split) * steps
         reach = below + above
     width = statistics.width[:, None]
@@ -64,6 +58,10 @@ def floating(
     # A range of less than a normal number would get the scale 1.
     is_normal = xp.logical_and(outer >= TINY, outer <= LARGEST)
     allowed = xp.logical_and(is_normal, reach * width < 2 * extent[:, None])
+    if spec.symmetric:
+        errors = search_symmetric(statistics.counts, steps, allowed, fmt, xp=xp)
+    else:
+        errors = search_ranges(statistics.counts, steps, split, allowed, codes, xp=xp)
     noise = noise_of(statistics.counts, spec, xp=xp)
     best = best_candidate(errors, allowed, noise, xp=xp)[:, None]
     index = xp.clip(best, 0, None)
@@ -77,9 +75,10 @@ def floating(
 def _powers(statistics: Histogram, codes: float, most: int, *, xp: Namespace) -> Array:
     """Return the powers of two under which codes reach from half a slot to `most`.
 
-    float64 ``[1, S]``, ascending.
+    float64 ``[C, S]``, ascending.
     """
     last = ceil(log2(most / codes))
     powers = [2.0**j for j in range(last - most.bit_length(), last + 1)]
     device = device_of(statistics.k)
-    return xp.asarray(powers, dtype=xp.float64, device=device)[None, :]
+    steps = xp.asarray(powers, dtype=xp.float64, device=device)
+    return xp.broadcast_to(steps, (statistics.channels, len(powers)))

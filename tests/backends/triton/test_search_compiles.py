@@ -73,7 +73,8 @@ for kernels in assemblies.values():
 print(*sorted(assemblies))
 """
 KERNELS = (
-    "add_gain affine_gain compare fill_sums fill_tails find_below fine_errors score"
+    "add_gain affine_gain compare diverge "
+    "fill_sums fill_tails find_below fine_errors score"
 )
 
 

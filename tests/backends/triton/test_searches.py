@@ -145,7 +145,7 @@ def test_symmetric_errors_equal_the_portable_ones(send, most, name):
 
 @pytest.mark.parametrize("codes", [3, 15, 255, 511, 65535])
 def test_affine_errors_equal_the_portable_ones(send, most, codes):
-    slots = most(512, 40)
+    slots = most(512, 80)
     counts = channels(slots)
     steps = np.arange(1, 2 * slots + 1)[None] / codes
     allowed = np.arange(2 * slots) < np.asarray([[2 * slots], [slots]] * 3)
@@ -175,6 +175,18 @@ def test_the_best_number_of_codes_below_zero_is_the_portable_one(send, codes):
     np.testing.assert_array_equal(
         by_triton(best_split, send, *arguments), portable(best_split, *arguments)
     )
+
+
+@pytest.mark.parametrize("codes", [None, 15])
+def test_most_of_many_steps_are_left_out(send, codes):
+    counts, every = channels(512)[[0, 5]], np.ones((2, 1000), np.bool_)
+    steps, search = np.linspace(0.5, 1000, 1000)[None] / 15, step_search.search_affine
+    if codes is None:
+        search, codes = step_search.search_symmetric, parse_format("int4")
+    found = by_triton(search, send, counts, steps, every, codes)
+    assert 0 < np.isfinite(found).sum() < 300
+    expected = portable(search, counts, steps, every, codes)
+    assert_the_best_are_found(found, expected, counts)
 
 
 def test_steps_of_each_channel_in_any_order_have_the_same_errors(send):
