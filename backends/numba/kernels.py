@@ -55,4 +55,7 @@ def _deferred(module: str, name: str) -> Function:
         function: Function = getattr(found, name)
         return function
 
-    return lambda *arguments, **options: imported()(*arguments, **options)
+    def deferred(*arguments: Any, **options: Any) -> Any:
+        return imported()(*arguments, **options)
+
+    return deferred

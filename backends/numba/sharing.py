@@ -12,10 +12,10 @@ import numpy as np
 
 from qcore.granularity import Granularity, PerBlock, PerTensor, normalize_axes
 
-SHORT = 128
+SHORT = 64
 """Runs of fewer elements are no loops of their own: each takes some nanoseconds."""
-WIDE = 1024
-"""Scales side by side, if a few repeat themselves."""
+NARROW = 512
+"""Scales side by side that repeat themselves are made this many at least."""
 LARGE = 1 << 14
 """Scales side by side that are worth making, where there are few otherwise."""
 
@@ -98,11 +98,10 @@ def sharing(
     found = _found(merged)
     if isinstance(found, Runs) and found.size < SHORT and len(merged) == 3:
         found = _beside(found)
-    if isinstance(found, Columns) and found.width < SHORT:
-        if found.rows > 1:
-            found = None
-        else:
-            found = found._replace(tiles=-(-WIDE // found.width))
+    if isinstance(found, Columns) and found.rows == 1 and found.width < NARROW:
+        found = found._replace(tiles=-(-NARROW // found.width))
+    if isinstance(found, Columns) and found.width * found.tiles < SHORT:
+        found = None
     return found or Scattered(*zip(*axes, strict=True))
 
 
