@@ -3,10 +3,12 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from qcore.backends.numba.kernels import register
 from qcore.backends.numba.lending import Lender
+from qcore.backends.numba.memory import LARGE
 
 
 def _reason(x: Any) -> str | None:
@@ -20,9 +22,12 @@ def _reason(x: Any) -> str | None:
 
 
 def _from_numpy(x: np.ndarray, like: jax.Array, _: bool) -> jax.Array:
-    """Return an array where another one is; of the same memory, if it is aligned."""
-    device = like.device if like.committed else None
-    return jax.device_put(x, device, may_alias=True)
+    """Return an array where another one is; of the same memory, if large."""
+    if like.committed:
+        return jax.device_put(x, like.device, may_alias=True)
+    if x.nbytes < LARGE:  # to copy takes half the time
+        return jnp.asarray(x)
+    return jax.device_put(x, may_alias=True)
 
 
 register("jax.numpy", Lender(jax.Array, _reason, np.asarray, _from_numpy).lent)

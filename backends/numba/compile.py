@@ -1,10 +1,9 @@
-"""How functions are compiled, and in what form they are given arrays."""
+"""How functions are compiled."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numba
-import numpy as np
 
 Function = Callable[..., Any]
 
@@ -16,14 +15,3 @@ def compiled(function: Function) -> Function:
     """
     native: Function = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     return native
-
-
-def readonly(x: np.ndarray, dtype: type | None = None) -> np.ndarray:
-    """Return contiguous aligned memory that cannot be written to: a view or a copy.
-
-    Some libraries lend their arrays in this form alone, and each form is compiled for.
-    """
-    x = np.ascontiguousarray(x, dtype=dtype)
-    view: np.ndarray = (x if x.flags.aligned else x.copy()).view()
-    view.flags.writeable = False
-    return view

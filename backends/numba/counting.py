@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from qcore.backends.numba.compile import compiled, readonly
+from qcore.backends.numba.compile import compiled
+from qcore.backends.numba.memory import readonly
 from qcore.backends.numba.patterns import (
     float_of,
     part_of,

@@ -10,6 +10,7 @@ import numpy as np
 from array_api_compat import numpy
 
 from qcore.backends.numba.compile import compiled
+from qcore.backends.numba.memory import empty, in_memory
 from qcore.backends.numba.patterns import number_of, pattern_dtype, patterns
 from qcore.backends.numba.rounding import (
     computing_dtype,
@@ -18,7 +19,7 @@ from qcore.backends.numba.rounding import (
 )
 from qcore.backends.numba.rules import Rule, is_inside, rounded, values_of
 from qcore.backends.numba.runs import PART, ROOM, end_after, run_at, spread_runs
-from qcore.backends.numba.sharing import Columns, Runs, in_memory
+from qcore.backends.numba.sharing import Columns, Runs
 from qcore.backends.numba.threads import run, split, thread_count
 from qcore.kernels import declined
 from qcore.spec import QuantSpec
@@ -52,7 +53,7 @@ def fake_quantize_gradient(
     arriving = gradient
     if memory.order is not None:
         arriving = gradient.transpose(memory.order)
-    passed = np.empty(memory.data.shape, gradient.dtype)
+    passed = empty(memory.data.shape, gradient.dtype)
     if x.size == 0:
         return memory.restored(passed), np.zeros(scale.shape, np.float32)
     form, steps, zeros = shared_scales(x, memory, scale, zero_point, spec)

@@ -11,7 +11,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload, register_jitable
 
-from qcore.backends.numba.compile import readonly
+from qcore.backends.numba.memory import readonly
 
 PATTERNS: dict[str, type] = {
     "float16": np.uint16,

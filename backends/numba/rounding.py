@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numba.extending import overload
 
-from qcore.backends.numba.compile import compiled, readonly
+from qcore.backends.numba.compile import compiled
+from qcore.backends.numba.memory import Memory, empty, in_memory, readonly
 from qcore.backends.numba.patterns import (
     number_of,
     pattern_dtype,
@@ -22,10 +23,8 @@ from qcore.backends.numba.runs import PART, ROOM, end_after, run_at, spread_runs
 from qcore.backends.numba.sharing import (
     SHORT,
     Columns,
-    Memory,
     Runs,
     Sharing,
-    in_memory,
     scale_shape,
     sharing,
     spread,
@@ -113,7 +112,7 @@ def _target(memory: Memory, dtype: np.dtype, out: np.ndarray | None) -> np.ndarr
         and out.shape == memory.data.shape
         and out.dtype == dtype
     )
-    return out if is_usable else np.empty(memory.data.shape, dtype)
+    return out if is_usable else empty(memory.data.shape, dtype)
 
 
 def _given(memory: Memory, found: np.ndarray, out: np.ndarray | None) -> np.ndarray:

@@ -54,32 +54,6 @@ class Scattered(NamedTuple):
 Sharing = Runs | Columns | Scattered
 
 
-class Memory(NamedTuple):
-    """An array as it lies in memory, and the order of the axes there.
-
-    ``None`` where the order is that of the array.
-    """
-
-    data: np.ndarray
-    order: tuple[int, ...] | None
-
-    def restored(self, x: np.ndarray) -> np.ndarray:
-        """Return such memory with the axes of the array."""
-        x = x.reshape(self.data.shape)
-        return x if self.order is None else x.transpose(np.argsort(self.order))
-
-
-def in_memory(x: np.ndarray) -> Memory:
-    """Return an array with its axes in the order of memory, copied if it has gaps."""
-    if x.flags.c_contiguous:
-        return Memory(x, None)
-    order = tuple(sorted(range(x.ndim), key=lambda axis: -x.strides[axis]))
-    dense = x.transpose(order)
-    if dense.flags.c_contiguous:
-        return Memory(dense, order)
-    return Memory(np.ascontiguousarray(x), None)
-
-
 @lru_cache(maxsize=1024)
 def scale_shape(shape: tuple[int, ...], granularity: Granularity) -> tuple[int, ...]:
     """Return the shape that scales of data of a shape have."""
