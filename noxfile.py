@@ -43,6 +43,12 @@ PEERS = {
 }
 SPREAD = ("-n", "auto", "--dist", "worksteal")
 """One process for each core; JAX compiles a program for each of many cases."""
+COMPILED = (
+    *("affine", "balance", "calibrate", "entropy", "fake_quantize", "gradient"),
+    *("granularity", "hfmg", "histogram", "histogram_batches", "ifmr", "libraries"),
+    *("minifloat", "mse", "percentile", "roundings", "tensor_quant"),
+)
+"""Tests of the core that the compiled CPU kernels may change."""
 SHIPPED = ("*.py", "py.typed", "*.onnx", "*.npz")
 
 
@@ -86,6 +92,14 @@ def tests(session: nox.Session, library: str) -> None:
     extra = f".[{library}]" if library in {"torch", "jax"} else "."
     install(session, extra, groups="test strict" if library == "strict" else "test")
     contract_suite(session, library, *session.posargs)
+
+
+@nox.session
+def cpu(session: nox.Session) -> None:
+    """Test the compiled CPU kernels, and the core where it runs on them."""
+    install(session, ".[torch,jax,cpu]", groups="test")
+    files = (f"tests/qcore/test_{name}.py" for name in COMPILED)
+    session.run("pytest", "tests/backends", *files, *SPREAD, *session.posargs)
 
 
 def contract_suite(session: nox.Session, library: str, *options: str) -> None:

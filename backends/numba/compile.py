@@ -9,9 +9,13 @@ Function = Callable[..., Any]
 
 
 def compiled(function: Function) -> Function:
-    """Return the function compiled at its first call and kept on disk.
+    """Return the function compiled at its first call and kept on disk, if that can be.
 
     Never `parallel`: numba's own threads may not be entered by two of Python's.
     """
-    native: Function = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        native: Function = numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder can be written to
+        native = numba.njit(**options)(function)
     return native
