@@ -49,6 +49,8 @@ COMPILED = (
     *("minifloat", "mse", "percentile", "roundings", "tensor_quant"),
 )
 """Tests of the core that the compiled CPU kernels may change."""
+OWN_SESSION = ("bench_cpu", "bench_peers")
+"""Benchmarks that need another environment than the rest."""
 SHIPPED = ("*.py", "py.typed", "*.onnx", "*.npz")
 
 
@@ -164,8 +166,15 @@ def bench(session: nox.Session) -> None:
     """Print every number that the documentation claims, ours and the peer's."""
     install(session, ".[onnx,torch,jax]", groups="test models")
     for script in sorted(Path("benchmarks").glob("bench_*.py")):
-        if script.stem != "bench_peers":  # which needs the environments of `peers`
+        if script.stem not in OWN_SESSION:
             session.run("python", str(script), *session.posargs)
+
+
+@nox.session(default=False)
+def bench_cpu(session: nox.Session) -> None:
+    """Measure the compiled CPU kernels, without which the others are measured."""
+    install(session, ".[torch,jax,cpu]")
+    session.run("python", "benchmarks/bench_cpu.py", *session.posargs)
 
 
 @nox.session(default=False)

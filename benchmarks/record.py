@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("numpy", "torch", "jax", "onnx", "onnxruntime", "qcore-quant")
+PACKAGES = ("numpy", "torch", "jax", "numba", "onnx", "onnxruntime", "qcore-quant")
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni")
 
 
