@@ -23,11 +23,11 @@ def _reason(x: Any) -> str | None:
 
 def _from_numpy(x: np.ndarray, like: jax.Array, _: bool) -> jax.Array:
     """Return an array where another one is; of the same memory, if large."""
-    if like.committed:
-        return jax.device_put(x, like.device, may_alias=True)
-    if x.nbytes < LARGE:  # to copy takes half the time
+    if x.nbytes < LARGE and not like.committed:  # to copy takes half the time
         return jnp.asarray(x)
-    return jax.device_put(x, may_alias=True)
+    device = like.device if like.committed else None
+    found: jax.Array = jax.device_put(x, device, may_alias=True)
+    return found
 
 
 register("jax.numpy", Lender(jax.Array, _reason, np.asarray, _from_numpy).lent)

@@ -33,6 +33,9 @@ from qcore.backends.numba.threads import run, split, thread_count
 from qcore.kernels import Declined, declined
 from qcore.spec import QuantSpec
 
+LIGHT = 4
+"""Elements that take as long as it takes to count one."""
+
 
 def quantize_data(
     x: np.ndarray,
@@ -157,7 +160,7 @@ def _fill(
     if x.size == 0:
         return
     data = patterns(memory.data).reshape(-1)
-    parts = split(len(data), thread_count(len(data)))
+    parts = split(len(data), thread_count(len(data) // LIGHT))
     if scale.size == 1:
         single = computing_dtype(x.dtype).type
         rest: tuple[Any, ...] = single(scale.item()), single(zero_point.item()), rule

@@ -170,7 +170,7 @@ def test_few_elements_or_none_are_served(shape, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_bits_do_not_depend_on_threads(dtype, monkeypatch):
-    monkeypatch.setattr(threads, "LEAST", 1000)
+    monkeypatch.setattr(threads, "LEAST", 10)
     monkeypatch.setattr(threads, "most_threads", lambda: 3)
     for shape, granularity in SHARINGS:
         spec = QuantSpec("uint8", granularity=granularity, symmetric=False)
