@@ -42,11 +42,16 @@ class Floats(NamedTuple):
 
 
 class FloatCodes(NamedTuple):
-    """Codes of a small float format; `nan` bears the sign only if that is told."""
+    """Codes of a small float format.
+
+    Of a binade there are so many `codes`; negative numbers add `sign`, and a negative
+    NaN adds `nan_sign`.
+    """
 
     largest: float
     first: int
     mantissa: int
+    codes: int
     sign: int
     nan: int
     nan_sign: int
@@ -77,7 +82,7 @@ def codes_of(fmt: Format, dtype: np.dtype) -> Rule:
     nan, nan_sign = (
         (fmt.max_code + sign, 0) if fmt.nan_code is None else (fmt.nan_code, sign)
     )
-    numbers = (np.int32(n) for n in (sign, nan, nan_sign))
+    numbers = map(np.int32, (1 << fmt.mantissa, sign, nan, nan_sign))
     return FloatCodes(*values_of(fmt, dtype), *numbers)
 
 
@@ -120,10 +125,12 @@ def _float_code(quotient: Any, zero: Any, rule: Any) -> Any:  # noqa: ARG001
     binade, _, inverse = _binade(magnitude, rule.first, rule.mantissa)
     # A full significand carries into the exponent field by itself.
     multiple = np.int32(np.rint(magnitude * inverse))
-    negative = _sign_bit(quotient)
-    code = (binade << rule.mantissa) + multiple + negative * rule.sign
-    nan = rule.nan + negative * rule.nan_sign
-    return np.int32(nan if np.isnan(quotient) else code)
+    # Each operation back to 32 bits, which numba widens.
+    code = np.int32(np.int32(binade * rule.codes) + multiple)
+    negative = _sign_mask(quotient)
+    code = np.int32(code + np.int32(negative & rule.sign))
+    nan = np.int32(rule.nan + np.int32(negative & rule.nan_sign))
+    return nan if np.isnan(quotient) else code
 
 
 _ROUNDED = {
@@ -182,6 +189,6 @@ def _binades(magnitude: Any, first: Any, mantissa: Any) -> Any:
 
 
 @register_jitable
-def _sign_bit(number: Any) -> Any:
-    """Return 1 for what is negative, zero and NaN too, else 0."""
-    return np.int32(np.float32(number).view(np.int32) < 0)
+def _sign_mask(number: Any) -> Any:
+    """Return all bits set for what is negative, zero and NaN too, else none."""
+    return np.int32(np.float32(number).view(np.int32) >> np.int32(31))
