@@ -43,6 +43,14 @@ PEERS = {
 }
 SPREAD = ("-n", "auto", "--dist", "worksteal")
 """One process for each core; JAX compiles a program for each of many cases."""
+COMPILED = (
+    *("affine", "balance", "calibrate", "entropy", "fake_quantize", "gradient"),
+    *("granularity", "hfmg", "histogram", "histogram_batches", "ifmr", "libraries"),
+    *("minifloat", "mse", "percentile", "roundings", "tensor_quant"),
+)
+"""Tests of the core that the compiled CPU kernels may change."""
+COMPILED_BENCHMARKS = ("bench_cpu", "bench_gpu")
+"""Benchmarks of the compiled kernels, which are not there for the others."""
 SHIPPED = ("*.py", "py.typed", "*.onnx", "*.npz", "*.cu")
 
 
@@ -97,18 +105,14 @@ def contract_suite(session: nox.Session, library: str, *options: str) -> None:
 
 
 @nox.session
-def triton(session: nox.Session) -> None:
-    """Test Triton's kernels without a GPU: interpreted, then compiled for several."""
-    install(session, ".[torch]", groups="test triton")
+def kernels(session: nox.Session) -> None:
+    """Test the compiled kernels: those for CPUs, and those for GPUs without one."""
+    install(session, ".[torch,jax,cpu,cupy]", groups="test triton cuda")
+    files = (f"tests/qcore/test_{name}.py" for name in COMPILED)
+    session.run("pytest", "tests/backends", *files, *SPREAD, *session.posargs)
+    # Whether Triton interprets is settled when it is imported.
     env = {"TRITON_INTERPRET": "1"}
     session.run("pytest", "tests/backends/triton", *SPREAD, *session.posargs, env=env)
-
-
-@nox.session
-def cuda(session: nox.Session) -> None:
-    """Test the kernels in CUDA C without a GPU: run by g++, compiled by NVRTC."""
-    install(session, ".[torch,jax,cupy]", groups="test cuda")
-    session.run("pytest", "tests/backends/cuda", *SPREAD, *session.posargs)
 
 
 @nox.session
@@ -165,8 +169,17 @@ def bench(session: nox.Session) -> None:
     """Print every number that the documentation claims, ours and the peer's."""
     install(session, ".[onnx,torch,jax]", groups="test models")
     for script in sorted(Path("benchmarks").glob("bench_*.py")):
-        if script.stem != "bench_peers":  # which needs the environments of `peers`
+        if script.stem not in {*COMPILED_BENCHMARKS, "bench_peers"}:
             session.run("python", str(script), *session.posargs)
+    session.notify("bench_kernels")
+
+
+@nox.session(default=False)
+def bench_kernels(session: nox.Session) -> None:
+    """Measure the compiled kernels, without which `bench` has measured the others."""
+    install(session, ".[torch,jax,cpu]")
+    for script in COMPILED_BENCHMARKS:
+        session.run("python", f"benchmarks/{script}.py", *session.posargs)
 
 
 @nox.session(default=False)

@@ -3,10 +3,12 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from qcore.backends.numba.kernels import register
 from qcore.backends.numba.lending import Lender
+from qcore.backends.numba.memory import LARGE
 
 
 def _reason(x: Any) -> str | None:
@@ -20,9 +22,12 @@ def _reason(x: Any) -> str | None:
 
 
 def _from_numpy(x: np.ndarray, like: jax.Array, _: bool) -> jax.Array:
-    """Return an array where another one is; of the same memory, if it is aligned."""
+    """Return an array where another one is; of the same memory, if large."""
+    if x.nbytes < LARGE and not like.committed:  # to copy takes half the time
+        return jnp.asarray(x)
     device = like.device if like.committed else None
-    return jax.device_put(x, device, may_alias=True)
+    found: jax.Array = jax.device_put(x, device, may_alias=True)
+    return found
 
 
 register("jax.numpy", Lender(jax.Array, _reason, np.asarray, _from_numpy).lent)

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from qcore.backends.numba.compile import compiled, readonly
+from qcore.backends.numba.compile import compiled
 from qcore.backends.numba.density import (
     fill_tail,
     mass_and_square_beyond,
     second_moment,
 )
 from qcore.backends.numba.gain import cells_of, symmetric_gain
+from qcore.backends.numba.memory import readonly
 from qcore.formats import FloatFormat, IntFormat
 from qcore.spec import QuantSpec
 

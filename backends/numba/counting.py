@@ -10,8 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from qcore.backends.numba.compile import compiled, readonly
-from qcore.backends.numba.patterns import float_of, is_served, part_of, patterns
+from qcore.backends.numba.compile import compiled
+from qcore.backends.numba.memory import readonly
+from qcore.backends.numba.patterns import (
+    float_of,
+    part_of,
+    pattern_dtype,
+    patterns,
+)
 from qcore.backends.numba.threads import run, split, thread_count
 from qcore.kernels import declined
 from qcore.statistics.tally import EXPONENTS, K_MAX, Tally, empty_tally
@@ -43,7 +49,7 @@ def tally(
     """Count rows in threads: rows each where there are many, else parts of a row."""
     if weights is not None:
         return declined("weights are counted by the portable function")
-    if not is_served(rows):
+    if pattern_dtype(rows.dtype) is None:
         return declined("the data is of a dtype that compiled code does not know")
     result = empty_tally(len(rows), slots, rows, k, xp=np)
     if rows.size == 0:

@@ -11,7 +11,8 @@ from math import ceil, log
 
 import numpy as np
 
-from qcore.backends.numba.compile import compiled, readonly
+from qcore.backends.numba.compile import compiled
+from qcore.backends.numba.memory import readonly
 
 MOST_GROUPS = 1 << 10
 """More have no pattern, which takes the square of their number."""

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from qcore.backends.numba.compile import compiled, readonly
+from qcore.backends.numba.compile import compiled
 from qcore.backends.numba.density import fill_tail, mass_and_square_beyond
 from qcore.backends.numba.gain import best_below
+from qcore.backends.numba.memory import readonly
 
 
 def fine_errors(

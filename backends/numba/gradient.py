@@ -10,15 +10,16 @@ import numpy as np
 from array_api_compat import numpy
 
 from qcore.backends.numba.compile import compiled
-from qcore.backends.numba.patterns import PATTERNS, is_served, number_of, patterns
+from qcore.backends.numba.memory import empty, in_memory
+from qcore.backends.numba.patterns import number_of, pattern_dtype, patterns
 from qcore.backends.numba.rounding import (
     computing_dtype,
     not_served,
     shared_scales,
 )
 from qcore.backends.numba.rules import Rule, is_inside, rounded, values_of
-from qcore.backends.numba.runs import PART, end_after, run_at, spread_runs
-from qcore.backends.numba.sharing import Columns, Runs, in_memory
+from qcore.backends.numba.runs import PART, ROOM, end_after, run_at, spread_runs
+from qcore.backends.numba.sharing import Columns, Runs
 from qcore.backends.numba.threads import run, split, thread_count
 from qcore.kernels import declined
 from qcore.spec import QuantSpec
@@ -46,13 +47,13 @@ def fake_quantize_gradient(
     reason = not_served(x, scale, zero_point, spec)
     if reason is not None:
         return reason
-    if not is_served(gradient) or gradient.shape != x.shape:
+    if pattern_dtype(gradient.dtype) is None or gradient.shape != x.shape:
         return declined("the gradient is not such as the data")
     memory = in_memory(x)
     arriving = gradient
     if memory.order is not None:
         arriving = gradient.transpose(memory.order)
-    passed = np.empty(memory.data.shape, gradient.dtype)
+    passed = empty(memory.data.shape, gradient.dtype)
     if x.size == 0:
         return memory.restored(passed), np.zeros(scale.shape, np.float32)
     form, steps, zeros = shared_scales(x, memory, scale, zero_point, spec)
@@ -61,8 +62,8 @@ def fake_quantize_gradient(
         patterns(arriving).reshape(-1),
         steps,
         zeros,
-        values_of(spec.format, computing_dtype(x)),
-        passed.reshape(-1).view(PATTERNS[gradient.dtype.name]),
+        values_of(spec.format, computing_dtype(x.dtype)),
+        passed.reshape(-1).view(pattern_dtype(gradient.dtype)),
     )
     if isinstance(form, Runs):
         sums = _sum_runs(rest, form)
@@ -92,7 +93,7 @@ def _sum_runs(rest: tuple[Any, ...], runs: Runs) -> np.ndarray:
 
 def _sum_columns(rest: tuple[Any, ...], columns: Columns) -> np.ndarray:
     """Write the gradient of the data, return that of the scales."""
-    length, (entries, width) = len(rest[0]), rest[2].shape
+    length, width = len(rest[0]), rest[2].shape[1]
     rows = -(-length // width)
     if columns.rows == 1:  # all rows share them
         groups = min(max(rows // LEAST, 1), GROUPS)
@@ -131,12 +132,13 @@ def _grade(
     parts: np.ndarray,
 ) -> None:
     """Write what is passed on, and what each element adds for its scale."""
+    nothing = np.zeros(1, gradient.dtype)[0]  # a literal one would widen the rest
     for i in range(len(data)):
         quotient = number_of(data[i]) / steps[i]
         inside = is_inside(quotient, zeros[i], rule)
         slope = rounded(quotient, zeros[i], rule)
         slope = slope - quotient if inside else slope
-        passed[i] = gradient[i] if inside else 0
+        passed[i] = gradient[i] if inside else nothing
         parts[i] = np.float64(number_of(gradient[i])) * np.float64(slope)
 
 
@@ -155,15 +157,15 @@ def _grade_runs(
     first: int,
     last: int,
 ) -> None:
-    """Write sums of the runs that start in some chunks, and of those before in heads."""
-    step, zero = np.empty(PART, steps.dtype), np.empty(PART, zeros.dtype)
+    """Write the sums of the runs of some chunks, in heads of those begun before."""
+    step, zero = np.empty(ROOM, steps.dtype), np.empty(ROOM, zeros.dtype)
     parts = np.empty(PART)
     for chunk in range(first, last):
         start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, len(data))
         for place in range(start, stop, PART):
             length = min(PART, stop - place)
             part = slice(place, place + length)
-            spread_runs(place, line, size, steps, zeros, step[:length], zero[:length])
+            spread_runs(place, length, line, size, steps, zeros, step, zero)
             _grade(data[part], gradient[part], step, zero, rule, passed[part], parts)
             number, begin, end, line_end = run_at(place, line, size)
             i = 0
@@ -189,18 +191,17 @@ def _add_heads(sums: np.ndarray, heads: np.ndarray, line: int, size: int) -> Non
 
 @compiled
 def _sum(x: np.ndarray) -> float:
-    """Return a sum, of eight that need not wait for each other."""
-    whole = len(x) // 8 * 8
-    lanes = np.zeros(8)
-    for i in range(0, whole, 8):
-        for lane in range(8):
-            lanes[lane] += x[i + lane]
+    """Return a sum, of four that need not wait for each other."""
+    whole = len(x) // 4 * 4
+    first = second = third = fourth = 0.0
+    for i in range(0, whole, 4):
+        first += x[i]
+        second += x[i + 1]
+        third += x[i + 2]
+        fourth += x[i + 3]
     for i in range(whole, len(x)):
-        lanes[i - whole] += x[i]
-    total = 0.0
-    for lane in range(8):
-        total += lanes[lane]
-    return total
+        first += x[i]
+    return first + second + (third + fourth)
 
 
 @compiled

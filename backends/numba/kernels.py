@@ -11,7 +11,7 @@ from typing import Any
 
 from qcore.affine import fake_quantize_data, quantize_data
 from qcore.gradient import fake_quantize_gradient
-from qcore.kernels import Kernel
+from qcore.kernels import Kernel, declined
 from qcore.methods.balance import is_balanced
 from qcore.methods.divergence import divergence, merged_information
 from qcore.methods.mse import best_split
@@ -51,8 +51,15 @@ def _deferred(module: str, name: str) -> Function:
 
     @cache
     def imported() -> Function:
-        found = import_module(f"qcore.backends.numba.{module}")
+        try:
+            found = import_module(f"qcore.backends.numba.{module}")
+        except ImportError as error:  # such as for a NumPy that numba does not know
+            reason = declined(f"numba cannot be imported: {error}")
+            return lambda *_, **__: reason
         function: Function = getattr(found, name)
         return function
 
-    return lambda *arguments, **options: imported()(*arguments, **options)
+    def deferred(*arguments: Any, **options: Any) -> Any:
+        return imported()(*arguments, **options)
+
+    return deferred

@@ -4,13 +4,14 @@ numba has no 16-bit floats, and a library may hand out bfloat16 as a dtype that 
 does not know.
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numba import types
 from numba.extending import overload, register_jitable
 
-from qcore.backends.numba.compile import readonly
+from qcore.backends.numba.memory import readonly
 
 PATTERNS: dict[str, type] = {
     "float16": np.uint16,
@@ -22,17 +23,19 @@ PATTERNS: dict[str, type] = {
 """The dtype under which compiled code sees each dtype of data."""
 
 
-def patterns(x: np.ndarray) -> np.ndarray:
-    """Return floating-point data as contiguous patterns, only to be read.
+@cache
+def pattern_dtype(dtype: np.dtype) -> np.dtype | None:
+    """Return the dtype that compiled code sees instead, if it knows data of one.
 
     int16 is how a library without NumPy's consent hands out bfloat16.
     """
-    return readonly(x).view(PATTERNS[x.dtype.name])
+    found = PATTERNS.get(dtype.name) if dtype.isnative else None
+    return None if found is None else np.dtype(found)
 
 
-def is_served(x: np.ndarray) -> bool:
-    """Return whether `patterns` can show data to compiled code."""
-    return x.dtype.name in PATTERNS and x.dtype.isnative
+def patterns(x: np.ndarray) -> np.ndarray:
+    """Return floating-point data as contiguous patterns, only to be read."""
+    return readonly(x).view(pattern_dtype(x.dtype))
 
 
 @register_jitable

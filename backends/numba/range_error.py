@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from qcore.backends.numba.compile import compiled, readonly
+from qcore.backends.numba.compile import compiled
 from qcore.backends.numba.density import (
     fill_tail,
     mass_and_square_beyond,
@@ -10,6 +10,7 @@ from qcore.backends.numba.density import (
 )
 from qcore.backends.numba.fine_error import fine_error, fine_errors
 from qcore.backends.numba.gain import affine_gain, best_below
+from qcore.backends.numba.memory import readonly
 from qcore.methods.ends import TIE
 from qcore.methods.squared_error import MANY_CODES, NOISE
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from qcore.backends.numba.compile import compiled, readonly
+from qcore.backends.numba.compile import compiled
+from qcore.backends.numba.memory import readonly
 from qcore.statistics.tally import EXPONENTS
 
 

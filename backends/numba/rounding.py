@@ -4,29 +4,27 @@ Where the elements of a run share a scale it stays in a register; else scales li
 by side, short runs of them spread out in a part that stays in the cache.
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numba.extending import overload
 
-from qcore.arithmetic import dtype_name
-from qcore.backends.numba.compile import compiled, readonly
+from qcore.backends.numba.compile import compiled
+from qcore.backends.numba.memory import Memory, empty, in_memory, readonly
 from qcore.backends.numba.patterns import (
-    PATTERNS,
-    is_served,
     number_of,
+    pattern_dtype,
     patterns,
     stored,
 )
 from qcore.backends.numba.rules import VALUES, Rule, codes_of, rounded, values_of
-from qcore.backends.numba.runs import PART, end_after, run_at, spread_runs
+from qcore.backends.numba.runs import PART, ROOM, end_after, run_at, spread_runs
 from qcore.backends.numba.sharing import (
     SHORT,
     Columns,
-    Memory,
     Runs,
     Sharing,
-    in_memory,
     scale_shape,
     sharing,
     spread,
@@ -34,6 +32,9 @@ from qcore.backends.numba.sharing import (
 from qcore.backends.numba.threads import run, split, thread_count
 from qcore.kernels import Declined, declined
 from qcore.spec import QuantSpec
+
+LIGHT = 4
+"""Elements that take as long as it takes to count one."""
 
 
 def quantize_data(
@@ -54,7 +55,7 @@ def quantize_data(
         return reason
     memory = in_memory(x)
     codes = _target(memory, np.dtype(spec.format.storage), out)
-    rule = codes_of(spec.format, computing_dtype(x))
+    rule = codes_of(spec.format, computing_dtype(x.dtype))
     _fill(x, memory, scale, zero_point, spec, rule, codes.reshape(-1))
     return _given(memory, codes, out)
 
@@ -77,8 +78,8 @@ def fake_quantize_data(
         return reason
     memory = in_memory(x)
     values = _target(memory, x.dtype, out)
-    rule = values_of(spec.format, computing_dtype(x))
-    found = values.reshape(-1).view(PATTERNS[x.dtype.name])
+    rule = values_of(spec.format, computing_dtype(x.dtype))
+    found = values.reshape(-1).view(pattern_dtype(x.dtype))
     _fill(x, memory, scale, zero_point, spec, rule, found)
     return _given(memory, values, out)
 
@@ -89,7 +90,7 @@ def not_served(
     """Return why the portable function has to serve a call, if it has."""
     if spec.rounding != "half_even":
         return declined(f"rounding {spec.rounding} is of the portable function")
-    if not (isinstance(x, np.ndarray) and is_served(x)):
+    if not (isinstance(x, np.ndarray) and pattern_dtype(x.dtype)):
         return declined("the data is of a dtype that compiled code does not know")
     if scale.size != 1 or zero_point.size != 1:
         expected = scale_shape(x.shape, spec.granularity)
@@ -98,9 +99,10 @@ def not_served(
     return None
 
 
-def computing_dtype(x: np.ndarray) -> np.dtype:
-    """Return the dtype that arithmetic on data is done in."""
-    return np.dtype(np.float64 if dtype_name(x.dtype) == "float64" else np.float32)
+@cache
+def computing_dtype(dtype: np.dtype) -> np.dtype:
+    """Return the dtype that arithmetic on data of a dtype is done in."""
+    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
 
 
 def _target(memory: Memory, dtype: np.dtype, out: np.ndarray | None) -> np.ndarray:
@@ -113,7 +115,7 @@ def _target(memory: Memory, dtype: np.dtype, out: np.ndarray | None) -> np.ndarr
         and out.shape == memory.data.shape
         and out.dtype == dtype
     )
-    return out if is_usable else np.empty(memory.data.shape, dtype)
+    return out if is_usable else empty(memory.data.shape, dtype)
 
 
 def _given(memory: Memory, found: np.ndarray, out: np.ndarray | None) -> np.ndarray:
@@ -135,7 +137,7 @@ def shared_scales(
     spec: QuantSpec,
 ) -> tuple[Sharing, np.ndarray, np.ndarray]:
     """Return how elements share scales, and these, in the dtype of the arithmetic."""
-    dtype = computing_dtype(x)
+    dtype = computing_dtype(x.dtype)
     if scale.size == 1:
         steps, zeros = scale.reshape(1), zero_point.reshape(1)
         form: Sharing = Runs(x.size, x.size)
@@ -158,6 +160,12 @@ def _fill(
     if x.size == 0:
         return
     data = patterns(memory.data).reshape(-1)
+    parts = split(len(data), thread_count(len(data) // LIGHT))
+    if scale.size == 1:
+        single = computing_dtype(x.dtype).type
+        rest: tuple[Any, ...] = single(scale.item()), single(zero_point.item()), rule
+        run(_fill_part, [(data[a:b], *rest, out[a:b]) for a, b in parts])
+        return
     form, steps, zeros = shared_scales(x, memory, scale, zero_point, spec)
     if isinstance(form, Runs):
         function = _fill_runs if form.size >= SHORT else _fill_short_runs
@@ -166,7 +174,6 @@ def _fill(
         function = _fill_columns
         layout = (form.rows, form.size) if isinstance(form, Columns) else (1, 1)
     rest = data, steps, zeros, rule, out, *layout
-    parts = split(len(data), thread_count(len(data)))
     run(function, [(*rest, start, stop) for start, stop in parts])
 
 
@@ -247,10 +254,10 @@ def _fill_short_runs(
     stop: int,
 ) -> None:
     """Write the elements from start to stop of `Runs`, the scales of a part first."""
-    step, zero = np.empty(PART, steps.dtype), np.empty(PART, zeros.dtype)
+    step, zero = np.empty(ROOM, steps.dtype), np.empty(ROOM, zeros.dtype)
     for place in range(start, stop, PART):
         length = min(PART, stop - place)
-        spread_runs(place, line, size, steps, zeros, step[:length], zero[:length])
+        spread_runs(place, length, line, size, steps, zeros, step, zero)
         part = slice(place, place + length)
         _fill_row(data[part], step, zero, rule, out[part])
 

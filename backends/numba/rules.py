@@ -5,6 +5,7 @@ into vector instructions: no branch, no lookup, only selections. The spacing of 
 numbers of a small float format is a power of two, made from the bits of the exponent.
 """
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,11 +42,16 @@ class Floats(NamedTuple):
 
 
 class FloatCodes(NamedTuple):
-    """Codes of a small float format; `nan` bears the sign only if that is told."""
+    """Codes of a small float format.
+
+    Of a binade there are so many `codes`; negative numbers add `sign`, and a negative
+    NaN adds `nan_sign`.
+    """
 
     largest: float
     first: int
     mantissa: int
+    codes: int
     sign: int
     nan: int
     nan_sign: int
@@ -58,6 +64,7 @@ BIASES = {"float32": 127, "float64": 1023}
 """Of the exponent fields of the dtypes that arithmetic is done in."""
 
 
+@cache
 def values_of(fmt: Format, dtype: np.dtype) -> Rule:
     """Return the rule that gives what codes stand for, in steps."""
     if isinstance(fmt, FloatFormat):
@@ -66,6 +73,7 @@ def values_of(fmt: Format, dtype: np.dtype) -> Rule:
     return Integers(dtype.type(fmt.qmin), dtype.type(fmt.qmax))
 
 
+@cache
 def codes_of(fmt: Format, dtype: np.dtype) -> Rule:
     """Return the rule that gives codes."""
     if not isinstance(fmt, FloatFormat):
@@ -74,7 +82,7 @@ def codes_of(fmt: Format, dtype: np.dtype) -> Rule:
     nan, nan_sign = (
         (fmt.max_code + sign, 0) if fmt.nan_code is None else (fmt.nan_code, sign)
     )
-    numbers = (np.int32(n) for n in (sign, nan, nan_sign))
+    numbers = map(np.int32, (1 << fmt.mantissa, sign, nan, nan_sign))
     return FloatCodes(*values_of(fmt, dtype), *numbers)
 
 
@@ -116,11 +124,13 @@ def _float_code(quotient: Any, zero: Any, rule: Any) -> Any:  # noqa: ARG001
     magnitude = magnitude if magnitude <= rule.largest else rule.largest
     binade, _, inverse = _binade(magnitude, rule.first, rule.mantissa)
     # A full significand carries into the exponent field by itself.
-    code = np.int32(binade << rule.mantissa) + np.int32(np.rint(magnitude * inverse))
-    is_nan = np.isnan(quotient)
-    code = rule.nan if is_nan else code
-    sign = rule.nan_sign if is_nan else rule.sign
-    return code + (sign if _is_negative(quotient) else np.int32(0))
+    multiple = np.int32(np.rint(magnitude * inverse))
+    # Each operation back to 32 bits, which numba widens.
+    code = np.int32(np.int32(binade * rule.codes) + multiple)
+    negative = _sign_mask(quotient)
+    code = np.int32(code + np.int32(negative & rule.sign))
+    nan = np.int32(rule.nan + np.int32(negative & rule.nan_sign))
+    return nan if np.isnan(quotient) else code
 
 
 _ROUNDED = {
@@ -157,18 +167,19 @@ def _binade(magnitude: Any, first: Any, mantissa: Any) -> Any:
 
 
 def _binade_of_single(magnitude: Any, first: Any, mantissa: Any) -> Any:
-    field = max(np.float32(magnitude).view(np.int32) >> np.int32(23), first)
-    low = np.int32((field - mantissa) << np.int32(23))
+    field = np.int32(np.float32(magnitude).view(np.int32) >> np.int32(23))
+    field = max(field, first)
+    low = np.int32(np.int32(field - mantissa) << np.int32(23))
     inverse = np.int32(np.int32(254 << 23) - low)
-    return field - first, low.view(np.float32), inverse.view(np.float32)
+    return np.int32(field - first), low.view(np.float32), inverse.view(np.float32)
 
 
 def _binade_of_double(magnitude: Any, first: Any, mantissa: Any) -> Any:
-    bits = np.float64(magnitude).view(np.int64)
-    field = max(np.int32(bits >> np.int64(52)), first)
-    low = np.int64(np.int64(field - mantissa) << np.int64(52))
+    field = np.int64(np.float64(magnitude).view(np.int64) >> np.int64(52))
+    field = max(field, np.int64(first))
+    low = np.int64((field - mantissa) << np.int64(52))
     inverse = np.int64(np.int64(2046 << 52) - low)
-    return field - first, low.view(np.float64), inverse.view(np.float64)
+    return np.int32(field - first), low.view(np.float64), inverse.view(np.float64)
 
 
 @overload(_binade)
@@ -178,6 +189,6 @@ def _binades(magnitude: Any, first: Any, mantissa: Any) -> Any:
 
 
 @register_jitable
-def _is_negative(number: Any) -> Any:
-    """Return whether the sign bit is set, of zero and NaN too."""
-    return np.float32(number).view(np.int32) < 0
+def _sign_mask(number: Any) -> Any:
+    """Return all bits set for what is negative, zero and NaN too, else none."""
+    return np.int32(np.float32(number).view(np.int32) >> np.int32(31))

@@ -6,6 +6,9 @@ from qcore.backends.numba.compile import compiled
 
 PART = 1 << 11
 """Scales spread out at once, which stay in the first-level cache."""
+LANES = 16
+"""Of which so many are written together, though some be for the next run to mend."""
+ROOM = PART + LANES
 
 
 @compiled
@@ -30,6 +33,7 @@ def end_after(end: int, line_end: int, line: int, size: int) -> tuple[int, int]:
 @compiled
 def spread_runs(
     place: int,
+    length: int,
     line: int,
     size: int,
     steps: np.ndarray,
@@ -37,15 +41,17 @@ def spread_runs(
     step: np.ndarray,
     zero: np.ndarray,
 ) -> None:
-    """Write the scales of the elements from a place on, side by side."""
+    """Write the scales of so many elements from a place on, side by side."""
     number, _, end, line_end = run_at(place, line, size)
     entry = number % len(steps)
     i = 0
-    while i < len(step):
-        last = min(end - place, len(step))
-        for j in range(i, last):
-            step[j] = steps[entry]
-            zero[j] = zeros[entry]
+    while i < length:
+        last = min(end - place, length)
+        own_step, own_zero = steps[entry], zeros[entry]
+        for lanes in range(i, last, LANES):
+            for j in range(lanes, lanes + LANES):
+                step[j] = own_step
+                zero[j] = own_zero
         i = last
         end, line_end = end_after(end, line_end, line, size)
         entry = entry + 1 if entry + 1 < len(steps) else 0

@@ -12,10 +12,10 @@ import numpy as np
 
 from qcore.granularity import Granularity, PerBlock, PerTensor, normalize_axes
 
-SHORT = 128
+SHORT = 64
 """Runs of fewer elements are no loops of their own: each takes some nanoseconds."""
-WIDE = 1024
-"""Scales side by side, if a few repeat themselves."""
+NARROW = 512
+"""Scales side by side that repeat themselves are made this many at least."""
 LARGE = 1 << 14
 """Scales side by side that are worth making, where there are few otherwise."""
 
@@ -54,32 +54,6 @@ class Scattered(NamedTuple):
 Sharing = Runs | Columns | Scattered
 
 
-class Memory(NamedTuple):
-    """An array as it lies in memory, and the order of the axes there.
-
-    ``None`` where the order is that of the array.
-    """
-
-    data: np.ndarray
-    order: tuple[int, ...] | None
-
-    def restored(self, x: np.ndarray) -> np.ndarray:
-        """Return such memory with the axes of the array."""
-        x = x.reshape(self.data.shape)
-        return x if self.order is None else x.transpose(np.argsort(self.order))
-
-
-def in_memory(x: np.ndarray) -> Memory:
-    """Return an array with its axes in the order of memory, copied if it has gaps."""
-    if x.flags.c_contiguous:
-        return Memory(x, None)
-    order = tuple(sorted(range(x.ndim), key=lambda axis: -x.strides[axis]))
-    dense = x.transpose(order)
-    if dense.flags.c_contiguous:
-        return Memory(dense, order)
-    return Memory(np.ascontiguousarray(x), None)
-
-
 @lru_cache(maxsize=1024)
 def scale_shape(shape: tuple[int, ...], granularity: Granularity) -> tuple[int, ...]:
     """Return the shape that scales of data of a shape have."""
@@ -98,11 +72,10 @@ def sharing(
     found = _found(merged)
     if isinstance(found, Runs) and found.size < SHORT and len(merged) == 3:
         found = _beside(found)
-    if isinstance(found, Columns) and found.width < SHORT:
-        if found.rows > 1:
-            found = None
-        else:
-            found = found._replace(tiles=-(-WIDE // found.width))
+    if isinstance(found, Columns) and found.rows == 1 and found.width < NARROW:
+        found = found._replace(tiles=-(-NARROW // found.width))
+    if isinstance(found, Columns) and found.width * found.tiles < SHORT:
+        found = None
     return found or Scattered(*zip(*axes, strict=True))
 
 

@@ -11,10 +11,11 @@ from functools import cache
 
 import numpy as np
 
-from qcore.backends.numba.compile import compiled, readonly
+from qcore.backends.numba.compile import compiled
 from qcore.backends.numba.density import fill_tail, second_moment
 from qcore.backends.numba.fine_error import find_below, fine_errors
 from qcore.backends.numba.gain import affine_gain, best_below, cells_of, symmetric_gain
+from qcore.backends.numba.memory import readonly
 from qcore.backends.numba.range_error import best_split, search_ranges
 from qcore.formats import Format
 from qcore.methods.ends import TIE

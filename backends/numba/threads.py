@@ -25,7 +25,7 @@ def most_threads() -> int:
 
 
 def thread_count(elements: int) -> int:
-    """Return how many threads so many elements are worth."""
+    """Return how many threads so many elements are worth, if counting them is."""
     if elements < 2 * LEAST:
         return 1
     return max(1, min(most_threads(), elements // LEAST))

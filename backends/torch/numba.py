@@ -25,7 +25,8 @@ def _reason(x: torch.Tensor) -> str | None:
 
 def _to_numpy(x: torch.Tensor) -> np.ndarray:
     """Return the same memory; bfloat16, which NumPy lacks, as patterns."""
-    x = x.detach()
+    if x.requires_grad:
+        x = x.detach()
     if x.dtype == torch.bfloat16:
         x = x.view(torch.int16)
     found: np.ndarray = x.numpy()

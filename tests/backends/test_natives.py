@@ -106,7 +106,13 @@ def quantizations(array):
         (x[0], np.float32(0.0371), np.int32(0), {"format": "int4"}, qcore.PerTensor()),
         (x[2].reshape(7, 50, 200), *_scales(7, 50, 7), {"format": "int4"}, BLOCKS),
         (x[0].reshape(700, 100), *_scales(1, 100), {}, columns),
+        (x[0].reshape(7, 100, 100), *_scales(7, 1, 100), {}, qcore.PerChannel((0, 2))),
+        (x[0].astype(np.float16), *_scales(1), {}, qcore.PerTensor()),
+        (x[0].astype(np.float64), *_scales(1), {}, qcore.PerTensor()),
+        (x[:2, :0], *_scales(2, 1), {}, rows),
     ]
+    small = ("float8_e5m2", "float6_e2m3fn", "float6_e3m2fn", "float4_e2m1fn")
+    cases += [(x, scale, 0 * zero, {"format": name}, rows) for name in small]
     return [
         (array(x), array(scale), array(zero), qcore.QuantSpec(granularity=g, **spec))
         for x, scale, zero, spec, g in cases

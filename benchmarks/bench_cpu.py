@@ -1,0 +1,193 @@
+"""The compiled CPU kernels beside copies of the same memory and beside other libraries.
+
+One thread and two. Peers that are not installed are left out. `--elements` and
+`--channels` shrink the work to see that all of it runs.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from record import record
+
+import qcore
+from qcore import PerBlock, PerChannel, PerTensor, QuantSpec
+from qcore.backends.numba import counting, gradient, rounding, threads
+
+ELEMENTS = 1 << 24
+CHANNELS = 4096
+COLUMNS = 64
+"""Channels that counts and scales are of."""
+BINS = 2048
+ROUNDS = 7
+SLOTS = 4096
+STEP = np.float32(0.03)
+
+Row = dict[str, Any]
+Run = Callable[[], object]
+
+
+def main() -> None:
+    """Time all on the same data, print medians and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--elements", type=int, default=ELEMENTS)
+    parser.add_argument("--channels", type=int, default=CHANNELS)
+    wanted = parser.parse_args()
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(wanted.elements, dtype=np.float32)
+    rows = []
+    for number in (1, 2):
+        with limited(number):
+            for table in (_copies(x), _roundings(x), _counts(x), _peers(x, number)):
+                rows += timed(table, number, x.size)
+    _compare(rows)
+    record("cpu", rows)
+    record("cpu_searches", [*_searches(1), *_searches(wanted.channels)])
+
+
+@contextmanager
+def limited(number: int) -> Iterator[None]:
+    """Let the compiled kernels use so many threads."""
+    before = threads.config.NUMBA_NUM_THREADS
+    threads.config.NUMBA_NUM_THREADS = number
+    yield
+    threads.config.NUMBA_NUM_THREADS = before
+
+
+def timed(table: dict[str, Run], number: int, elements: int) -> list[Row]:
+    """Return a row for each, after a first run that compiles.
+
+    In turns, so that what else the machine does meets all alike.
+    """
+    times: dict[str, list[float]] = {what: [] for what in table}
+    for turn in range(ROUNDS + 1):
+        for what, run in table.items():
+            start = time.perf_counter()
+            run()
+            if turn:
+                times[what].append(time.perf_counter() - start)
+    return [
+        {
+            "what": what,
+            "threads": number,
+            "ns/element": float(np.median(seconds)) * 1e9 / elements,
+        }
+        for what, seconds in times.items()
+    ]
+
+
+def _copies(x: np.ndarray) -> dict[str, Run]:
+    out = np.empty_like(x)
+    return {"np.copyto": lambda: np.copyto(out, x), "np.copy": x.copy}
+
+
+def _roundings(x: np.ndarray) -> dict[str, Run]:
+    out, codes = np.empty_like(x), np.empty(x.shape, np.int8)
+    fake, real = rounding.fake_quantize_data, rounding.quantize_data
+    found: dict[str, Run] = {}
+    for name in ("int8", "float8_e4m3fn"):
+        args = x, np.asarray(STEP), np.asarray(np.int32(0)), QuantSpec(name)
+        stored = codes.view(args[3].format.storage)
+        found |= {
+            f"fake-quantize {name} into": lambda a=args: fake(*a, out=out),
+            f"fake-quantize {name}": lambda a=args: fake(*a),
+            f"quantize {name} into": lambda a=args, s=stored: real(*a, out=s),
+            f"quantize {name}": lambda a=args: real(*a),
+            f"gradient {name}": lambda a=args: gradient.fake_quantize_gradient(x, *a),
+        }
+    rows, buffer = x.reshape(-1, COLUMNS), out.reshape(-1, COLUMNS)
+    for granularity in (PerChannel(0), PerChannel(1), PerBlock(1, 16), PerBlock(1, 32)):
+        spec = QuantSpec(granularity=granularity)
+        shape = granularity.scale_shape(rows.shape)
+        args = rows, np.full(shape, STEP), np.zeros(shape, np.int32), spec
+        found[f"fake-quantize int8 {granularity} into"] = lambda a=args: (
+            rounding.fake_quantize_data(*a, out=buffer)
+        )
+    return found
+
+
+def _counts(x: np.ndarray) -> dict[str, Run]:
+    relu = np.maximum(x, 0)
+    channels = x.reshape(COLUMNS, -1)
+    return {
+        "tally": lambda: counting.tally(x[None], None, None, SLOTS, None),
+        "tally, ReLU": lambda: counting.tally(relu[None], None, None, SLOTS, None),
+        f"tally, {COLUMNS} channels": lambda: counting.tally(
+            channels, None, None, SLOTS, None
+        ),
+    }
+
+
+def _peers(x: np.ndarray, number: int) -> dict[str, Run]:
+    """Return what others do; NumPy and JAX choose their threads themselves."""
+    found: dict[str, Run] = {}
+    if number == 1:
+        found["np.histogram"] = lambda: np.histogram(x, BINS)
+    if find_spec("torch"):
+        import torch  # noqa: PLC0415
+
+        torch.set_num_threads(number)
+        tensor = torch.from_numpy(x)
+        fake = torch.fake_quantize_per_tensor_affine
+        found["torch.histc"] = lambda: torch.histc(tensor, BINS)
+        found["torch.fake_quantize_per_tensor_affine"] = lambda: fake(
+            tensor, float(STEP), 0, -128, 127
+        )
+    if find_spec("jax") and number == 1:
+        import jax  # noqa: PLC0415
+
+        array = jax.numpy.asarray(x)
+        histogram = jax.jit(lambda x: jax.numpy.histogram(x, BINS))
+        found["jnp.histogram, jit"] = lambda: jax.block_until_ready(histogram(array))
+    return found
+
+
+def _compare(rows: list[Row]) -> None:
+    """Add the ratios to copies, of one thread each, in the same run."""
+    copies = {
+        row["what"]: row["ns/element"]
+        for row in reversed(rows)
+        if row["what"].startswith("np.copy")
+    }
+    for row in rows:
+        for what, own in copies.items():
+            row[f"x {what}"] = row["ns/element"] / own
+
+
+def _searches(channels: int) -> list[Row]:
+    """Time searches of one channel of all its slots, or of many."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((min(channels, COLUMNS), 1 << 18), dtype=np.float32)
+    x *= np.float32(3.9999) / np.abs(x).max(axis=1, keepdims=True)
+    granularity = PerTensor() if channels == 1 else PerChannel(0)
+    h = qcore.Histogram.of(x, bins=BINS, granularity=granularity)
+    if channels > len(x):
+        h = _repeated(h, channels)
+    rows = []
+    for method in ("entropy", "mse"):
+        for number in (1, 2):
+            with limited(number):
+                (row,) = timed(
+                    {method: lambda m=method: qcore.compute_range(h, QuantSpec(), m)},
+                    number,
+                    1,
+                )
+            row["ms"] = row.pop("ns/element") / 1e6
+            rows.append({"channels": channels, "slots": h.counts.shape[2], **row})
+    return rows
+
+
+def _repeated(h: qcore.Histogram, channels: int) -> qcore.Histogram:
+    """Return a histogram of more channels, which repeat those of another."""
+    place = np.arange(channels) % h.channels
+    arrays = {name: getattr(h, name)[place] for name in h.array_fields()}
+    static = {name: getattr(h, name) for name in h.static_fields()}
+    return qcore.Histogram(**arrays, **{**static, "extents": (channels, 1)})
+
+
+if __name__ == "__main__":
+    main()
