@@ -159,7 +159,7 @@ def _count(
     table: np.ndarray,
     summary: np.ndarray,
 ) -> None:
-    """Count one row into a table: slots around zero, then exponents by lane and sign."""
+    """Count one row into a table: slots around zero, exponents by lane and sign."""
     doublings = np.int64(np.log2(slots))
     buffer = np.empty(PART, np.int32)
     place, lanes = np.empty(PART, np.int32), _lanes(slots)
