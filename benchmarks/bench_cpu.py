@@ -5,6 +5,7 @@ One thread and two. Peers that are not installed are left out. `--elements` and
 """
 
 import argparse
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+from bench_search import slots_by_loops
 from record import record
 
 import qcore
@@ -26,6 +28,13 @@ BINS = 2048
 ROUNDS = 7
 SLOTS = 4096
 STEP = np.float32(0.03)
+
+BARS = {
+    "fake-quantize int8 into": "1.3 x np.copyto",
+    "fake-quantize int8": "2 x np.copy",
+    "tally": "1.2 ns",
+    "tally, ReLU": "1.2 ns",
+}
 
 Row = dict[str, Any]
 Run = Callable[[], object]
@@ -46,7 +55,12 @@ def main() -> None:
                 rows += timed(table, number, x.size)
     _compare(rows)
     record("cpu", rows)
-    record("cpu_searches", [*_searches(1), *_searches(wanted.channels)])
+    found = [
+        row
+        for channels in (1, wanted.channels // 4, wanted.channels)
+        for row in _searches(channels)
+    ]
+    record("cpu_searches", [*found, *_growths(found)])
 
 
 @contextmanager
@@ -156,6 +170,14 @@ def _compare(rows: list[Row]) -> None:
     for row in rows:
         for what, own in copies.items():
             row[f"x {what}"] = row["ns/element"] / own
+        row["at most"] = BARS.get(row["what"], "")
+    for row in rows:
+        for other in rows:
+            alike = row["threads"] == other["threads"]
+            if alike and (row["what"], other["what"]) == ("tally", "torch.histc"):
+                row["torch.histc / ours, at least 4"] = (
+                    other["ns/element"] / row["ns/element"]
+                )
 
 
 def _searches(channels: int) -> list[Row]:
@@ -168,6 +190,7 @@ def _searches(channels: int) -> list[Row]:
     if channels > len(x):
         h = _repeated(h, channels)
     rows = []
+    loops = _seconds_of_loops(h) if channels == 1 else None
     for method in ("entropy", "mse"):
         for number in (1, 2):
             with limited(number):
@@ -177,8 +200,31 @@ def _searches(channels: int) -> list[Row]:
                     1,
                 )
             row["ms"] = row.pop("ns/element") / 1e6
+            row["ms, at most"] = 2 if channels == 1 else channels / CHANNELS * 4000
+            if loops is not None and method == "entropy":
+                row["loops / ours, at least 1000"] = loops * 1e3 / row["ms"]
             rows.append({"channels": channels, "slots": h.counts.shape[2], **row})
     return rows
+
+
+def _seconds_of_loops(h: qcore.Histogram) -> float:
+    """Return what the search takes one slot and one candidate at a time."""
+    start = time.perf_counter()
+    slots_by_loops(h.counts[0].sum(axis=0).tolist(), 128)
+    return time.perf_counter() - start
+
+
+def _growths(rows: list[Row]) -> Iterator[Row]:
+    """Yield how the time grows with the channels: exponent 1 is proportional."""
+    for method in ("entropy", "mse"):
+        few, many = (
+            row
+            for row in rows
+            if row["what"] == method and row["threads"] == 1 and row["channels"] > 1
+        )
+        ratio = math.log(many["ms"] / few["ms"])
+        exponent = ratio / math.log(many["channels"] / few["channels"])
+        yield {"what": method, "exponent of the channels": exponent}
 
 
 def _repeated(h: qcore.Histogram, channels: int) -> qcore.Histogram:
