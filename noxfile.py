@@ -49,6 +49,8 @@ COMPILED = (
     *("minifloat", "mse", "percentile", "roundings", "tensor_quant"),
 )
 """Tests of the core that the compiled CPU kernels may change."""
+CUDA = ("jax[cuda12]", "cupy-cuda12x")
+"""What runs on a GPU; with CUDA's torch comes triton."""
 COMPILED_BENCHMARKS = ("bench_cpu", "bench_gpu")
 """Benchmarks of the compiled kernels, which are not there for the others."""
 SHIPPED = ("*.py", "py.typed", "*.onnx", "*.npz", "*.cu")
@@ -177,7 +179,7 @@ def bench(session: nox.Session) -> None:
 @nox.session(default=False)
 def bench_kernels(session: nox.Session) -> None:
     """Measure the compiled kernels, without which `bench` has measured the others."""
-    install(session, ".[torch,jax,cpu]")
+    install(session, ".[torch,jax,cpu]", *(CUDA if has_gpu() else ()))
     for script in COMPILED_BENCHMARKS:
         session.run("python", f"benchmarks/{script}.py", *session.posargs)
 
@@ -207,8 +209,9 @@ def gpu(session: nox.Session, library: str) -> None:
         if "--allow-no-gpu" in session.posargs:
             session.skip(said)
         session.error(said)
-    cuda = ("jax[cuda12]",) if library == "jax" else ()
-    install(session, f".[{library}]", *cuda, groups="test")
+    # CuPy's kernels serve JAX too.
+    extra = ".[jax,cupy]" if library == "jax" else f".[{library}]"
+    install(session, extra, *(CUDA if library == "jax" else ()), groups="test cuda")
     contract_suite(session, f"{library}:gpu", *options)
 
 
