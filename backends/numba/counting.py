@@ -54,6 +54,8 @@ def tally(
         return declined("weights are counted by the portable function")
     if pattern_dtype(rows.dtype) is None:
         return declined("the data is of a dtype that compiled code does not know")
+    if k is not None and k.shape != rows.shape[:1]:
+        return declined("k is not one number for each row")
     result = empty_tally(len(rows), slots, rows, k, xp=np)
     if rows.size == 0:
         return result
