@@ -1,5 +1,6 @@
 """PyTorch: counting by its own operators, states as pytrees."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,6 +18,9 @@ from qcore.transfer import to_host
 NAME = "torch"
 PLAIN = torch.Tensor, torch.nn.Parameter
 """Other classes of tensors may hold their values elsewhere."""
+
+
+_parts_of: Callable[[torch.Tensor], Any] = unpack_dual
 
 
 def _is_concrete(x: Any) -> bool:
@@ -47,7 +51,7 @@ def unplain(*arguments: object) -> str | None:
         if type(x) not in PLAIN or x.layout != torch.strided or x.is_neg():
             return "the tensor is not plain memory"
         is_followed = x.requires_grad and torch.is_grad_enabled()
-        if is_followed or unpack_dual(x).tangent is not None:
+        if is_followed or _parts_of(x).tangent is not None:
             return "autograd follows the portable function alone"
     return None
 
