@@ -20,6 +20,8 @@ Kind: TypeAlias = tuple[tuple[int, ...], str]
 """Shape and dtype of an array to be made."""
 
 MOST_BLOCKS = 2**31 - 1
+STATIC_SHARED = 48 * 1024
+"""Bytes of shared memory that a kernel may have without asking."""
 ALIGNMENT = 256
 """Bytes; what the allocators of all libraries give, and more than any load needs."""
 

@@ -10,11 +10,8 @@ from typing import Any
 import cupy
 from cupy.cuda import compiler
 
-from qcore.backends.cuda.device import Argument, Kind, offsets
+from qcore.backends.cuda.device import STATIC_SHARED, Argument, Kind, offsets
 from qcore.backends.cuda.source import Program
-
-STATIC_SHARED = 48 * 1024
-"""Bytes of shared memory that a kernel may have without asking."""
 
 SCALARS = {
     c_float: cupy.float32,

@@ -1,25 +1,37 @@
 """PyTorch: CUDA C for tensors on a CUDA device, by way of NVIDIA's cuda-bindings.
 
-`tally` and `regrid` serve such tensors. The other functions serve no call by
-themselves: Triton's kernels do.
+cuda-bindings is imported by the first call with a tensor on such a device.
 """
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import torch
 
-from qcore.backends.cuda import driver, gradient, rounding
+from qcore import affine
+from qcore import gradient as portable_gradient
+from qcore.backends.cuda import gradient, rounding
 from qcore.backends.cuda import regrid as regridding
 from qcore.backends.cuda import tally as tallying
 from qcore.backends.cuda.device import Argument, Kind, offsets
 from qcore.backends.cuda.source import Program
-from qcore.kernels import declined
+from qcore.backends.found import is_found
+from qcore.backends.torch.library import NAME, unplain
+from qcore.kernels import Declined, declined
 from qcore.spec import QuantSpec
 from qcore.statistics import tally as portable
 
-NAME = "torch"
+
+@cache
+def _driver() -> Any:
+    """Return the driver and NVRTC, or why there is none."""
+    try:
+        driver = import_module("qcore.backends.cuda.driver")
+    except ImportError as error:  # such as of a version that Python is too new for
+        return declined(f"cuda-bindings cannot be imported: {error}")
+    return driver if driver.has_compiler() else declined("NVRTC is not installed")
 
 
 class TorchDevice:
@@ -28,7 +40,7 @@ class TorchDevice:
     def __init__(self, ordinal: int) -> None:
         self.ordinal = ordinal
         self.device = torch.device("cuda", ordinal)
-        facts = driver.facts(ordinal)
+        facts = _driver().facts(ordinal)
         self.multiprocessors = facts.multiprocessors
         self.threads = facts.threads
         self.shared = facts.shared
@@ -64,7 +76,7 @@ class TorchDevice:
     ) -> None:
         """Launch a kernel on the current stream."""
         stream = torch.cuda.current_stream(self.device).cuda_stream
-        driver.launch(
+        _driver().launch(
             self.ordinal, stream, program, kernel, grid, block, shared, arguments
         )
 
@@ -82,10 +94,13 @@ def _on_device(function: Callable[..., Any], *given: Any) -> Any:
     x = given[0]
     if x.device.type != "cuda" or torch.version.cuda is None:  # AMD's say so too
         return declined("not on a CUDA device")
-    if not driver.has_compiler():
-        return declined("NVRTC is not installed")
     if any(isinstance(y, torch.Tensor) and y.device != x.device for y in given):
         return declined("on several devices")
+    reason = unplain(*given)
+    if reason is not None:
+        return declined(reason)
+    if isinstance(_driver(), Declined):
+        return _driver()
     with torch.cuda.device(x.device), torch.no_grad():
         arrays = [y.contiguous() if isinstance(y, torch.Tensor) else y for y in given]
         return function(device_of(x.device.index), *arrays)
@@ -150,3 +165,11 @@ def fake_quantize_gradient(
     return _on_device(
         gradient.fake_quantize_gradient, gradient_of_result, x, scale, zero_point, spec
     )
+
+
+# Triton's kernels are as fast and take more layouts of scales: beside them these would
+# only be asked first and decline more.
+if not is_found("triton"):
+    affine.quantize_data.accelerate(NAME)(quantize_data)
+    affine.fake_quantize_data.accelerate(NAME)(fake_quantize_data)
+    portable_gradient.fake_quantize_gradient.accelerate(NAME)(fake_quantize_gradient)

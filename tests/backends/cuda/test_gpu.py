@@ -70,7 +70,7 @@ def by_cupy():
     def get(x):
         return x.view(cupy.dtype(f"u{x.dtype.itemsize}")).get().view(x.dtype)
 
-    return Way(import_module("qcore.backends.cupy.kernels"), put, get)
+    return Way(import_module("qcore.backends.cupy.cuda"), put, get)
 
 
 @pytest.fixture(scope="module", params=["torch", "cupy"])

@@ -34,9 +34,10 @@ def by_torch(monkeypatch):
     pytest.importorskip("cuda.bindings", reason="cuda-bindings is not installed")
     torch = import_module("torch")
     cuda = import_module("qcore.backends.torch.cuda")
+    driver = import_module("qcore.backends.cuda.driver")
     facts = SimpleNamespace(multiprocessors=2, threads=2048, shared=10**5)
     facts.shared_of_block = 99_000
-    api = cuda.driver.driver
+    api = driver.driver
 
     def launch_kernel(function, *numbers):
         grid, y, z, block, v, w, shared, stream, pointers, extra = numbers
@@ -45,9 +46,12 @@ def by_torch(monkeypatch):
         run(*function, grid, block, shared, pointers)
         return (api.CUresult.CUDA_SUCCESS,)
 
-    monkeypatch.setattr(cuda.driver, "facts", lambda _: facts)
-    monkeypatch.setattr(cuda.driver, "_function", lambda _, *function: function)
+    monkeypatch.setattr(cuda, "_driver", lambda: driver)
+    monkeypatch.setattr(driver, "facts", lambda _: facts)
+    monkeypatch.setattr(driver, "_function", lambda _, *function: function)
     monkeypatch.setattr(api, "cuLaunchKernel", launch_kernel)
+    success = api.CUresult.CUDA_SUCCESS
+    monkeypatch.setattr(api, "cuCtxGetCurrent", lambda: (success, 1))
     stream = SimpleNamespace(cuda_stream=2**40)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _: stream)
     device = cuda.TorchDevice(0)
