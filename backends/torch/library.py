@@ -7,6 +7,7 @@ import torch
 from torch._subclasses import FakeTensor
 from torch.autograd.forward_ad import unpack_dual
 from torch.utils import _pytree
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from qcore.arithmetic import divide
 from qcore.libraries import Library, register_library
@@ -43,6 +44,8 @@ def unplain(*arguments: object) -> str | None:
     str or None
         The reason to decline, or None if there is none.
     """
+    if torch.jit.is_tracing() or is_in_torch_dispatch_mode():
+        return "PyTorch records the operators of the portable function"
     for x in arguments:
         if not isinstance(x, torch.Tensor):
             continue
