@@ -110,8 +110,10 @@ def contract_suite(session: nox.Session, library: str, *options: str) -> None:
 def kernels(session: nox.Session) -> None:
     """Test the compiled kernels: those for CPUs, and those for GPUs without one."""
     install(session, ".[torch,jax,cpu,cupy]", groups="test triton cuda")
+    session.run("pytest", "tests/backends", *SPREAD, *session.posargs)
     files = (f"tests/qcore/test_{name}.py" for name in COMPILED)
-    session.run("pytest", "tests/backends", *files, *SPREAD, *session.posargs)
+    # JAX's arrays are lent as PyTorch's are, and take longest.
+    session.run("pytest", *files, *SPREAD, "-k", "not jax", *session.posargs)
     # Whether Triton interprets is settled when it is imported.
     env = {"TRITON_INTERPRET": "1"}
     session.run("pytest", "tests/backends/triton", *SPREAD, *session.posargs, env=env)
