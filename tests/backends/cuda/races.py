@@ -21,6 +21,9 @@ def main(*flags):
     for k in (None, [-9, 100, -126]):
         case = tally_case(rows(3, 2003), 64, k)
         compare(tally.tally(device, *case.given), case.expected, flags)
+    for slots, weights in ((2**17, False), (64, True)):  # in global memory
+        case = tally_case(rows(3, 503), slots, [-9, 100, -126], True, weights)
+        compare(tally.tally(device, *case.given), case.expected, flags)
     case = regrid_cases()["64 slots, some widened"]
     compare(regrid.regrid(device, *case.given), case.expected, flags)
     case = gradient_case(rounding_cases()["long middle-float32-int8"])
