@@ -61,6 +61,9 @@ class Device(Protocol):
     shared: int
     shared_of_block: int
 
+    def __hash__(self) -> int:
+        """Tell devices apart."""
+
     def empty(self, kind: Kind, /) -> Array:
         """Return an array of any content, aligned."""
 

@@ -73,10 +73,34 @@ static __device__ __forceinline__ Sides sides_of(
   return Sides{negative + first, positive + first, slots};
 }
 
-// Errors at zero point 0. The codes of both signs, then those that negative values have
-// more, then the positive ones, have the rounding cells' `edges` and the distances
-// `spans` of their levels; `shared` and `second` tell where the others begin.
-//   negative, positive: may be null where such codes are none; allowed: null for all.
+// What rounding to codes gains at zero point 0. The codes of both signs, then those that
+// negative values have more, then the positive ones, have the rounding cells' `edges` and
+// the distances `spans` of their levels; `ends` tells where each kind ends.
+struct Symmetric {
+  const Tail* tails[3];  // of a channel; null where there are no such codes
+  int slots;
+  const double *edges, *spans;
+  int ends[3];
+
+  __device__ __forceinline__ double gain(double step) const {
+    double sum = 0;
+    int code = 0;
+#pragma unroll
+    for (int side = 0; side < 3; ++side) {
+      for (; code < ends[side]; ++code) {
+        double edge = step * edges[code];
+        if (edge >= slots) break;
+        sum += spans[code] * excess_at(tails[side], slots, edge);
+      }
+      code = ends[side];
+    }
+    return sum;
+  }
+
+  __device__ __forceinline__ double moment() const { return tails[0][0].square; }
+};
+
+// Errors at zero point 0; see `Symmetric`. allowed: null for all.
 extern "C" __global__ void __launch_bounds__(THREADS) symmetric_errors(
     const Tail* joint, const Tail* negative, const Tail* positive, int slots,
     const double* steps, Long steps_stride, const Byte* allowed, int candidates,
@@ -89,20 +113,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) symmetric_errors(
     errors[at] = no_error();
     return;
   }
-  double step = steps[c.channel * steps_stride + c.number], gain = 0;
-  const Tail* tails[3] = {joint, negative, positive};
-  int starts[4] = {0, shared, second, codes};
-#pragma unroll
-  for (int side = 0; side < 3; ++side) {
-    const Tail* tail = tails[side] + c.channel * (slots + 1);
-    for (int code = starts[side]; code < starts[side + 1]; ++code) {
-      double edge = step * edges[code];
-      if (edge >= slots) break;
-      gain += spans[code] * excess_at(tail, slots, edge);
-    }
-  }
-  double moment = joint[c.channel * (slots + 1)].square;
-  errors[at] = fmax(moment - 2 * step * gain, 0.0);
+  double step = steps[c.channel * steps_stride + c.number];
+  Long first = c.channel * (slots + 1);
+  Symmetric symmetric = {{joint + first, negative + first, positive + first}, slots,
+                         edges, spans, {shared, second, codes}};
+  errors[at] = fmax(symmetric.moment() - 2 * step * symmetric.gain(step), 0.0);
 }
 
 // Errors of ranges of `codes` steps.

@@ -12,7 +12,7 @@ from qcore.backends.cuda.source import Program
 from qcore.formats import FloatFormat, Format, IntFormat
 from qcore.kernels import Declined, declined
 from qcore.methods.ends import TIE
-from qcore.methods.squared_error import MANY_CODES, is_fine, magnitudes
+from qcore.methods.squared_error import MANY_CODES, magnitudes
 from qcore.spec import QuantSpec
 
 NUMBERS = 4
@@ -20,38 +20,6 @@ NUMBERS = 4
 LANES = 8
 """Threads of a channel that try numbers of codes below zero."""
 TOO_MANY = "none or too many candidates"
-
-
-def search_symmetric(
-    device: Device, counts: Array, steps: Array, allowed: Array, fmt: Format, /
-) -> Any:
-    """Return the errors of steps at zero point 0, or decline.
-
-    Parameters
-    ----------
-    device : Device
-        Whose contiguous arrays the others are: see
-        `qcore.methods.step_search.search_symmetric`.
-    """
-    if is_fine(fmt):
-        below, above = (side[-1] for side in magnitudes(fmt))
-        codes = int(below + above)
-        return _of_ranges(device, counts, steps, below, allowed, codes, fine=True)
-    return _symmetric(device, counts, steps, allowed, fmt)
-
-
-def search_affine(
-    device: Device, counts: Array, steps: Array, allowed: Array, codes: int, /
-) -> Any:
-    """Return the errors of steps, each with its best zero point, or decline.
-
-    Parameters
-    ----------
-    device : Device
-        As of `search_symmetric`; see `qcore.methods.step_search.search_affine`.
-    """
-    fine = codes > MANY_CODES
-    return _of_ranges(device, counts, steps, -1.0, allowed, codes, fine=fine)
 
 
 def search_ranges(
@@ -68,10 +36,11 @@ def search_ranges(
     Parameters
     ----------
     device : Device
-        As of `search_symmetric`; see `qcore.methods.range_search.search_ranges`.
+        Whose contiguous arrays the others are: see
+        `qcore.methods.range_search.search_ranges`.
     """
     fine = codes > MANY_CODES
-    return _of_ranges(device, counts, steps, below, allowed, codes, fine=fine)
+    return range_errors(device, counts, steps, below, allowed, codes, fine=fine)
 
 
 def best_split(
@@ -88,7 +57,7 @@ def best_split(
     Parameters
     ----------
     device : Device
-        As of `search_symmetric`; see `qcore.methods.mse.best_split`.
+        As of `search_ranges`; see `qcore.methods.mse.best_split`.
     """
     channels, _, slots = counts.shape
     blocks = -(-LANES * channels // candidates.THREADS)
@@ -122,7 +91,7 @@ def is_balanced(
     Parameters
     ----------
     device : Device
-        As of `search_symmetric`; see `qcore.methods.balance.is_balanced`.
+        As of `search_ranges`; see `qcore.methods.balance.is_balanced`.
     """
     fmt, errors = spec.format, None
     if spec.symmetric:
@@ -135,7 +104,7 @@ def is_balanced(
     if blocks is None:
         return declined(TOO_MANY)
     if isinstance(fmt, FloatFormat):
-        errors = _symmetric(device, counts, steps, None, fmt)
+        errors = symmetric_errors(device, counts, steps, None, fmt)
     negative, positive = (tails_of(device, counts, sign, sign) for sign in range(2))
     balanced = device.empty(((channels, windows), "uint8"))
     device.launch(
@@ -177,21 +146,38 @@ def tails_of(device: Device, counts: Array, first: int, last: int, /) -> Array:
     return tails
 
 
-def _symmetric(
-    device: Device, counts: Array, steps: Array, allowed: Array | None, fmt: Format
+class Codes(NamedTuple):
+    """What the sum over the codes of a format at zero point 0 runs over.
+
+    Tails of both signs added up, and of each sign if it has codes of its own; edges and
+    spans of rounding cells, and where the kinds of codes end: see errors.cu.
+    """
+
+    tails: tuple[Array, Array | None, Array | None]
+    cells: tuple[Array, Array]
+    ends: tuple[int, ...]
+
+
+def codes_of(device: Device, counts: Array, fmt: Format, /) -> Codes:
+    """Return what a sum over the codes of a format runs over."""
+    edges, spans, ends = _cells(fmt)
+    negative, positive = (
+        tails_of(device, counts, sign, sign) if begin < end else None
+        for sign, (begin, end) in enumerate(pairwise(ends))
+    )
+    tails = tails_of(device, counts, 0, 1), negative, positive
+    return Codes(tails, (table(device, edges), table(device, spans)), ends)
+
+
+def symmetric_errors(
+    device: Device, counts: Array, steps: Array, allowed: Array | None, fmt: Format, /
 ) -> Array | Declined:
-    """Return the errors of steps, coarser than slots, where allowed."""
+    """Return the errors of steps coarser than slots, at zero point 0, where allowed."""
     (channels, _, slots), number = counts.shape, steps.shape[1]
     blocks = blocks_of(channels, number)
     if blocks is None:
         return declined(TOO_MANY)
-    cells = _cells(fmt)
-    joint = tails_of(device, counts, 0, 1)
-    of_sign = [
-        tails_of(device, counts, sign, sign) if begin < end else None
-        for sign, (begin, end) in enumerate(pairwise(cells.ends))
-    ]
-    edges, spans = (table(device, values) for values in (cells.edges, cells.spans))
+    codes = codes_of(device, counts, fmt)
     errors = device.empty(((channels, number), "float64"))
     device.launch(
         program(),
@@ -200,32 +186,34 @@ def _symmetric(
         candidates.THREADS,
         0,
         [
-            *(address(device, x) for x in (joint, *of_sign)),
+            *(address(device, x) for x in codes.tails),
             c_int32(slots),
             *rows(device, steps),
             address(device, allowed),
             c_int32(number),
-            *(address(device, x) for x in (edges, spans)),
-            *map(c_int32, cells.ends),
+            *(address(device, x) for x in codes.cells),
+            *map(c_int32, codes.ends),
             address(device, errors),
         ],
     )
     return errors
 
 
-def _of_ranges(
+def range_errors(
     device: Device,
     counts: Array,
     steps: Array,
     below: Array | float,
     allowed: Array,
     codes: int,
+    /,
     *,
     fine: bool,
 ) -> Array | Declined:
-    """Return the errors of ranges of which so many codes lie below zero.
+    """Return the errors of ranges where so many codes lie below zero.
 
-    One number for all, or the best of each if that is negative.
+    One number for all, or the best of each if that is negative. `fine` tells whether
+    the steps count as finer than slots.
     """
     (channels, _, slots), number = counts.shape, allowed.shape[1]
     blocks = blocks_of(channels, number)
@@ -254,29 +242,21 @@ def _of_ranges(
     return errors
 
 
-class _Cells(NamedTuple):
-    """Edges of rounding cells and distances of levels, and where three sides end.
+@cache
+def _cells(
+    fmt: Format, /
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[int, ...]]:
+    """Return edges of rounding cells and distances of levels, and where kinds end.
 
-    The sides are the codes that both signs have, those that the negative values have
+    The kinds are the codes that both signs have, those that the negative values have
     more, and the positive ones.
     """
-
-    edges: tuple[float, ...]
-    spans: tuple[float, ...]
-    ends: tuple[int, ...]
-
-
-@cache
-def _cells(fmt: Format, /) -> _Cells:
     below, above = magnitudes(fmt)
     shared = min(len(below), len(above))
     sides = below[:shared], below[shared - 1 :], above[shared - 1 :]
     pairs = [pair for side in sides for pair in pairwise(side)]
-    return _Cells(
-        tuple((a + b) / 2 for a, b in pairs),
-        tuple(b - a for a, b in pairs),
-        tuple(accumulate(len(side) - 1 for side in sides)),
-    )
+    edges, spans = tuple((a + b) / 2 for a, b in pairs), tuple(b - a for a, b in pairs)
+    return edges, spans, tuple(accumulate(len(side) - 1 for side in sides))
 
 
 def program() -> Program:

@@ -6,7 +6,7 @@ import cupy
 
 from qcore import affine
 from qcore import gradient as portable_gradient
-from qcore.backends.cuda import gradient, rounding, searches
+from qcore.backends.cuda import gradient, kernels, rounding
 from qcore.backends.cuda import regrid as regridding
 from qcore.backends.cuda import tally as tallying
 from qcore.backends.cupy.device import on_device
@@ -79,4 +79,4 @@ def fake_quantize_gradient(
     )
 
 
-searches.register(NAME, on_device)
+kernels.register(NAME, on_device)

@@ -12,7 +12,7 @@ import torch
 
 from qcore import affine
 from qcore import gradient as portable_gradient
-from qcore.backends.cuda import gradient, rounding, searches
+from qcore.backends.cuda import gradient, kernels, rounding
 from qcore.backends.cuda import regrid as regridding
 from qcore.backends.cuda import tally as tallying
 from qcore.backends.cuda.device import Argument, Kind, offsets
@@ -194,4 +194,4 @@ if not is_found("triton"):
     affine.fake_quantize_data.accelerate(NAME)(fake_quantize_data)
     portable_gradient.fake_quantize_gradient.accelerate(NAME)(fake_quantize_gradient)
     solve.accelerate(NAME)(_solve)
-    searches.register(NAME, on_device)
+    kernels.register(NAME, on_device)

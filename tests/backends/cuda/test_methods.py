@@ -8,7 +8,7 @@ import pytest
 import qcore
 from qcore import QuantSpec
 from qcore.backends import entries
-from qcore.backends.cuda.searches import SERVED
+from qcore.backends.cuda.kernels import SERVED
 from qcore.kernels import Native, kernels
 
 SPECS = [

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from qcore.backends.cuda import entropy, errors
+from qcore.backends.cuda import entropy, errors, search
 from qcore.kernels import Kernel
 from qcore.methods.balance import is_balanced
 from qcore.methods.divergence import divergence, merged_information
@@ -14,8 +14,8 @@ from qcore.methods.step_search import search_affine, search_symmetric
 Function = Callable[..., Any]
 
 SERVED: tuple[tuple[Kernel, Function], ...] = (
-    (search_symmetric, errors.search_symmetric),
-    (search_affine, errors.search_affine),
+    (search_symmetric, search.search_symmetric),
+    (search_affine, search.search_affine),
     (search_ranges, errors.search_ranges),
     (best_split, errors.best_split),
     (is_balanced, errors.is_balanced),
