@@ -16,21 +16,23 @@ extern "C" __global__ void fill_sums(
   line += (Long)blockIdx.x * slots;
   held += (Long)blockIdx.x * (slots + 1);
   information += (Long)blockIdx.x * (slots + 1);
-  double counted = 0, filled = 0, known = 0;
+  long long counted = 0, filled = 0;  // whole, so that none are left where none are
+  double known = 0;
   for (int start = 0; start <= slots; start += blockDim.x) {
     int slot = start + (int)threadIdx.x;
-    double h = slot < slots ? (double)line[slot] : 0;
-    double count = sum_before(h, &counted);
-    double number = sum_before(h > 0, &filled);
-    double sum = sum_before(x_log_x(h), &known);
+    long long h = slot < slots ? line[slot] : 0;
+    long long count = sum_before(h, &counted);
+    long long number = sum_before((long long)(h > 0), &filled);
+    double sum = sum_before(x_log_x((double)h), &known);
     if (slot <= slots) {
-      held[slot] = Held{count, number};
+      held[slot] = Held{(double)count, (double)number};
       information[slot] = sum;
     }
   }
 }
 
-// The groups of a window: their edges as fractions of it, or null where they are even.
+// The groups of a window: their edges as fractions of it, or null where they are of one
+// width and too many for a table.
 struct Groups {
   const double* cells;
   int number;
@@ -77,10 +79,11 @@ static __device__ double outlier_terms(
 //   first, last [channels, windows], or one row where their stride is 0
 //   allowed, values [channels, windows]: infinity where a window is not allowed, or 0.
 //   beside [channels]: counts beyond the line's beginning.
+//   cells  [groups + 1], see `Groups`; is_even: whether the groups are of one width.
 extern "C" __global__ void __launch_bounds__(THREADS) divergences(
     const Held* held, const double* information, int slots, const long long* first,
     Long first_stride, const long long* last, Long last_stride, const Byte* allowed,
-    int windows, const long long* beside, const double* cells, int groups,
+    int windows, const long long* beside, const double* cells, int groups, int is_even,
     double* values) {
   Word chunks = (windows + blockDim.x - 1) / blockDim.x;
   Long channel = blockIdx.x / chunks;
@@ -99,7 +102,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) divergences(
   Groups cut = {cells, groups};
   double known = information[stop] - information[start];
   // A group has at most one slot where there are no fewer groups than slots.
-  bool is_known = !cells && stop - start <= groups;
+  bool is_known = is_even && stop - start <= groups;
   double of_groups = is_known ? known : merged(held, start, stop, cut);
   if (!beside) {
     values[at] = of_groups;

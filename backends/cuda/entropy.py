@@ -10,6 +10,9 @@ from qcore.backends.cuda.device import Array, Device, address
 from qcore.backends.cuda.source import Program
 from qcore.kernels import declined
 
+MOST_FRACTIONS = 1 << 12
+"""Of a table; of more groups of one width the kernel computes them."""
+
 
 def merged_information(
     device: Device,
@@ -75,7 +78,9 @@ def _values(
         [c_int32(slots), *(address(device, x) for x in (line, held, information))],
     )
     values = device.empty(((channels, windows), "float64"))
-    fractions = None if _is_even(cells) else table(device, cells)
+    is_even = _is_even(cells)
+    is_computed = is_even and len(cells) > MOST_FRACTIONS
+    fractions = None if is_computed else table(device, cells)
     device.launch(
         program(),
         "divergences",
@@ -90,7 +95,7 @@ def _values(
             address(device, allowed),
             c_int32(windows),
             *(address(device, x) for x in (beside, fractions)),
-            c_int32(len(cells) - 1),
+            *(c_int32(len(cells) - 1), c_int32(is_even)),
             address(device, values),
         ],
     )

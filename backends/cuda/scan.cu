@@ -1,27 +1,29 @@
 // Running sums over the threads of a block. Put before density.cu and entropy.cu.
 
 // Return the sum of x over the threads before this one, and `*before`, to which that
-// over all threads is added. Shared memory: 8 bytes a warp.
-static __device__ double sum_before(double x, double* before) {
+// over all threads is added. Of numbers of 8 bytes; shared memory: as many a warp.
+template <class T>
+static __device__ T sum_before(T x, T* before) {
   extern __shared__ double sums[];
+  T* of_warp = (T*)sums;
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  double sum = x;
+  T sum = x;
 #pragma unroll
   for (int distance = 1; distance < 32; distance <<= 1) {
-    double other = __shfl_up_sync(FULL_WARP, sum, distance);
+    T other = __shfl_up_sync(FULL_WARP, sum, distance);
     if (lane >= distance) sum += other;
   }
-  double within = __shfl_up_sync(FULL_WARP, sum, 1);
+  T within = __shfl_up_sync(FULL_WARP, sum, 1);
   if (lane == 0) within = 0;
-  if (lane == 31) sums[warp] = sum;
+  if (lane == 31) of_warp[warp] = sum;
   __syncthreads();
-  double of_warps = 0, all = 0;
+  T of_warps = 0, all = 0;
   for (int w = 0; w < blockDim.x / 32; ++w) {
     if (w == warp) of_warps = all;
-    all += sums[w];
+    all += of_warp[w];
   }
   __syncthreads();  // all have read what the next call writes
-  double found = *before + of_warps + within;
+  T found = *before + of_warps + within;
   *before += all;
   return found;
 }

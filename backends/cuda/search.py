@@ -89,14 +89,15 @@ def _searched(
         return declined(TOO_MANY)
     errors = device.empty(((channels, number), "float64"))
     shared = _shared(allowed)
-    of_errors = [c_double(TIE), c_double(SLACK), address(device, errors)]
-    device.launch(program(), kernel, channels, THREADS, shared, [*given, *of_errors])
+    last = c_double(TIE), c_double(SLACK), address(device, errors)
+    device.launch(program(), kernel, channels, THREADS, shared, [*given, *last])
     return errors
 
 
 def _shared(allowed: Array) -> int:
     """Return how many bytes of shared memory a search takes."""
-    return 8 * (MOST_WARPS + -(-allowed.shape[1] // STRIDE) + 1)
+    number: int = allowed.shape[1]
+    return 8 * (MOST_WARPS + -(-number // STRIDE) + 1)
 
 
 def program() -> Program:

@@ -212,7 +212,7 @@ def even(groups):
 @pytest.mark.parametrize("is_one_sided", [True, False])
 @pytest.mark.parametrize(
     "cells",
-    [*map(even, (2, 3, 7, 16, 128, 256)), (0.0, 0.05, 0.11, 0.3, 0.55, 0.8, 1.0)],
+    [*map(even, (2, 3, 7, 16, 128, 256, 5000)), (0.0, 0.05, 0.11, 0.3, 0.55, 0.8, 1.0)],
     ids=lambda cells: str(len(cells) - 1),
 )
 def test_divergences_equal_the_portable_ones(run, cells, is_one_sided):
@@ -232,6 +232,19 @@ def test_divergences_equal_the_portable_ones(run, cells, is_one_sided):
     expected = portable(divergence, *given, **named)
     np.testing.assert_allclose(found[allowed], expected[allowed], 1e-9, 1e-11)
     assert np.all(found[~allowed] == np.inf)
+
+
+def test_windows_that_hold_all_of_huge_counts_leave_no_outliers(run):
+    line = np.zeros((1, 700), np.int64)
+    line[0, :500] = np.random.default_rng(0).integers(2**50, 2**52, 500)
+    last = np.arange(450, 701)[None]
+    given = line, np.zeros_like(last), last, np.ones((1, 251), np.bool_)
+    named = {"beside": np.zeros(1, np.int64), "cells": even(16)}
+    found = run(entropy.divergence, *given, **named)
+    assert np.all(np.isfinite(found[0, 50:]))
+    np.testing.assert_allclose(
+        found, portable(divergence, *given, **named), 1e-9, 1e-11
+    )
 
 
 def test_nothing_to_choose_from_is_declined(device):
