@@ -6,11 +6,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from array_api_compat import numpy as xp
 
+from qcore import parse_format
 from qcore.backends.cuda.gradient import fake_quantize_gradient
 from qcore.backends.cuda.rounding import quantize
+from qcore.backends.cuda.search import search_symmetric
 from qcore.backends.cuda.tally import tally
+from qcore.libraries import arithmetic
+from qcore.methods.step_search import search_symmetric as portable_search
 from tests.backends.cuda.cases import (
+    Case,
     assert_same_bits,
     gradient_case,
     quantize_case,
@@ -100,6 +106,18 @@ def test_counts_are_those_of_the_portable_function(way):
     found = call(way, tally, case)
     for pair in zip(found, case.expected, strict=True):
         assert_same_bits(*pair)
+
+
+def test_errors_of_steps_are_those_of_the_portable_function(way):
+    counts = np.random.default_rng(0).integers(0, 99, (2, 2, 64))
+    steps, every = np.linspace(0.5, 9, 90)[None], np.ones((2, 90), np.bool_)
+    given = counts, steps, every, parse_format("float4_e2m1fn")
+    with arithmetic(xp):
+        expected = portable_search.reference(*given, xp=xp)
+    (found,) = call(way, search_symmetric, Case(given, (expected,)))
+    best = np.argmin(expected, axis=1)
+    np.testing.assert_array_equal(np.argmin(found, axis=1), best)
+    np.testing.assert_allclose(found.min(axis=1), expected.min(axis=1), 1e-9)
 
 
 def test_codes_are_those_of_the_portable_function(way):
