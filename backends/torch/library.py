@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch._subclasses import FakeTensor
+from torch.autograd.forward_ad import unpack_dual
 from torch.utils import _pytree
 
 from qcore.arithmetic import divide
@@ -14,6 +15,8 @@ from qcore.statistics.tally import count
 from qcore.transfer import to_host
 
 NAME = "torch"
+PLAIN = torch.Tensor, torch.nn.Parameter
+"""Other classes of tensors may hold their values elsewhere."""
 
 
 def _is_concrete(x: Any) -> bool:
@@ -21,6 +24,32 @@ def _is_concrete(x: Any) -> bool:
         return False
     is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
     return not (isinstance(x, torch.Tensor) and is_wrapped(x))
+
+
+def unplain(*arguments: object) -> str | None:
+    """Return why the memory of a tensor is out of a kernel's reach, on any device.
+
+    Parameters
+    ----------
+    *arguments : object
+        Of a kernel; what is no tensor is ignored.
+
+    Returns
+    -------
+    str or None
+        The reason to decline, or None if there is none.
+    """
+    for x in arguments:
+        if not isinstance(x, torch.Tensor):
+            continue
+        if torch._C._functorch.is_functorch_wrapped_tensor(x):
+            return "the tensor is part of a transformed function"
+        if type(x) not in PLAIN or x.layout != torch.strided or x.is_neg():
+            return "the tensor is not plain memory"
+        is_followed = x.requires_grad and torch.is_grad_enabled()
+        if is_followed or unpack_dual(x).tangent is not None:
+            return "autograd follows the portable function alone"
+    return None
 
 
 register_library(NAME, Library(is_concrete=_is_concrete, detached=lambda x: x.detach()))

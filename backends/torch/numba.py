@@ -5,22 +5,12 @@ import torch
 
 from qcore.backends.numba.kernels import register
 from qcore.backends.numba.lending import Lender
-
-PLAIN = torch.Tensor, torch.nn.Parameter
-"""Other classes of tensors may hold their values elsewhere."""
+from qcore.backends.torch.library import unplain
 
 
 def _reason(x: torch.Tensor) -> str | None:
     """Return why the memory of a tensor is out of reach."""
-    if x.device.type != "cpu":
-        return "the tensor is not on the CPU"
-    if type(x) not in PLAIN or x.layout != torch.strided or x.is_neg():
-        return "the tensor is not plain memory"
-    if torch._C._functorch.is_functorch_wrapped_tensor(x):
-        return "the tensor is part of a transformed function"
-    if x.requires_grad and torch.is_grad_enabled():
-        return "PyTorch differentiates its own operators"
-    return None
+    return "the tensor is not on the CPU" if x.device.type != "cpu" else unplain(x)
 
 
 def _to_numpy(x: torch.Tensor) -> np.ndarray:
