@@ -155,6 +155,13 @@ def test_fake_quantization_that_autograd_follows_is_declined(place):
 
 
 @pytest.mark.skipif(not IS_INTERPRETED, reason="Triton interprets if it is told so")
+def test_fake_quantization_is_served_where_autograd_does_not_follow():
+    with torch.no_grad():
+        found = native(affine.fake_quantize_data)(FOLLOWED, STEP, ZERO, SPEC)
+    assert torch.equal(found, X)
+
+
+@pytest.mark.skipif(not IS_INTERPRETED, reason="Triton interprets if it is told so")
 def test_codes_of_data_that_autograd_follows_are_served():
     found = native(affine.quantize_data)(FOLLOWED, STEP, ZERO, SPEC)
     assert torch.equal(found, (X * 2).to(torch.int8))

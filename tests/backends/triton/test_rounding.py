@@ -23,6 +23,7 @@ from tests.backends.triton.hard_cases import (
     LAYOUTS,
     case,
     check,
+    found,
     native,
 )
 
@@ -96,14 +97,19 @@ def test_data_that_is_not_contiguous_is_rounded_as_by_numpy(kernel, view):
     check(kernel, view(x), scale, zero, spec, "cpu")
 
 
-def test_what_autograd_follows_is_declined():
-    x, scale, zero, spec = case((40,), PerTensor(), "int8", "float32")
-    scale, zero = torch.from_numpy(scale), torch.from_numpy(zero)
-    x.requires_grad = True
-    assert isinstance(native("fake_quantize")(x, scale, zero, spec), Declined)
-    assert not native("quantize")(x, scale, zero, spec).requires_grad
-    with torch.no_grad():
-        assert native("fake_quantize")(x, scale, zero, spec).shape == x.shape
+@pytest.mark.parametrize("scale", [2.0**-88, 1.37 * 2.0**-88, 2.0**-126])
+@pytest.mark.parametrize("fmt", ["int8", "float8_e4m3fn"])
+def test_zeros_add_nothing_to_the_gradient_of_the_smallest_scales(fmt, scale):
+    x, _, zero, spec = case((40,), PerTensor(), fmt, "float32")
+    arguments = torch.zeros_like(x), np.full((), scale, np.float32), 0 * zero, spec
+    assert found("gradient", *arguments, "cpu")[1] == 0
+
+
+@pytest.mark.parametrize("fmt", ["int8", "float8_e4m3fn"])
+def test_the_smallest_scales_have_the_gradient_that_numpy_computes(fmt):
+    x, _, zero, spec = case((4000,), PerTensor(), fmt, "float32")
+    scale = np.full((), 1.37 * 2.0**-88, np.float32)
+    check("gradient", x * 2.0**-83, scale, 0 * zero, spec, "cpu")
 
 
 @pytest.mark.parametrize("kernel", ["quantize", "fake_quantize"])
