@@ -3,7 +3,6 @@
 Triton is imported by the first call with a tensor that its kernels serve.
 """
 
-import os
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -11,8 +10,9 @@ from typing import Any
 import torch
 
 from qcore.backends.torch import search_solve
+from qcore.backends.torch.library import NAME
+from qcore.backends.torch.refusal import refusal
 from qcore.formats import Format
-from qcore.kernels import declined
 from qcore.methods.balance import is_balanced
 from qcore.methods.divergence import divergence, merged_information
 from qcore.methods.mse import best_split
@@ -23,19 +23,16 @@ from qcore.methods.step_search import search_affine, search_symmetric
 from qcore.spec import QuantSpec
 from qcore.statistics import Statistics
 
-NAME = "torch"
-INTERPRETED = os.environ.get("TRITON_INTERPRET", "0") == "1"
-"""Whether Triton runs its kernels in Python, on tensors of the CPU."""
-ELSEWHERE = "not on a GPU of CUDA"
-
 
 @cache
 def _module(name: str) -> Any:
     return import_module(f"qcore.backends.triton.search_{name}")
 
 
-def _serves(x: torch.Tensor) -> bool:
-    return x.is_cuda or INTERPRETED
+def _found(module: str, name: str, *arguments: Any, **options: Any) -> Any:
+    """Return what a search by Triton finds, or why it is not asked."""
+    refused = refusal(*arguments, *options.values())
+    return refused or getattr(_module(module), name)(*arguments, **options)
 
 
 @solve.accelerate(NAME)
@@ -47,27 +44,23 @@ def _(
     options: tuple[tuple[str, Any], ...],
     /,
 ) -> Any:
-    if not _serves(low):
-        return declined(ELSEWHERE)
-    return search_solve.solve(low, statistics, spec, method, options)
+    state = (getattr(statistics, name) for name in statistics.array_fields())
+    refused = refusal(low, *state)
+    return refused or search_solve.solve(low, statistics, spec, method, options)
 
 
 @search_symmetric.accelerate(NAME)
 def _(
     counts: torch.Tensor, steps: torch.Tensor, allowed: torch.Tensor, fmt: Format, /
 ) -> Any:
-    if not _serves(counts):
-        return declined(ELSEWHERE)
-    return _module("error").search_symmetric(counts, steps, allowed, fmt)
+    return _found("error", "search_symmetric", counts, steps, allowed, fmt)
 
 
 @search_affine.accelerate(NAME)
 def _(
     counts: torch.Tensor, steps: torch.Tensor, allowed: torch.Tensor, codes: int, /
 ) -> Any:
-    if not _serves(counts):
-        return declined(ELSEWHERE)
-    return _module("error").search_affine(counts, steps, allowed, codes)
+    return _found("error", "search_affine", counts, steps, allowed, codes)
 
 
 @search_ranges.accelerate(NAME)
@@ -79,9 +72,7 @@ def _(
     codes: int,
     /,
 ) -> Any:
-    if not _serves(counts):
-        return declined(ELSEWHERE)
-    return _module("error").search_ranges(counts, steps, below, allowed, codes)
+    return _found("error", "search_ranges", counts, steps, below, allowed, codes)
 
 
 @best_split.accelerate(NAME)
@@ -93,18 +84,14 @@ def _(
     codes: int,
     /,
 ) -> Any:
-    if not _serves(counts):
-        return declined(ELSEWHERE)
-    return _module("error").best_split(counts, step, reach, noise, codes)
+    return _found("error", "best_split", counts, step, reach, noise, codes)
 
 
 @is_balanced.accelerate(NAME)
 def _(
     counts: torch.Tensor, below: torch.Tensor, above: torch.Tensor, spec: QuantSpec, /
 ) -> Any:
-    if not _serves(counts):
-        return declined(ELSEWHERE)
-    return _module("balance").is_balanced(counts, below, above, spec)
+    return _found("balance", "is_balanced", counts, below, above, spec)
 
 
 @merged_information.accelerate(NAME)
@@ -116,9 +103,7 @@ def _(
     cells: tuple[float, ...],
     /,
 ) -> Any:
-    if not _serves(line):
-        return declined(ELSEWHERE)
-    return _module("entropy").merged_information(line, first, last, allowed, cells)
+    return _found("entropy", "merged_information", line, first, last, allowed, cells)
 
 
 @divergence.accelerate(NAME)
@@ -132,8 +117,6 @@ def _(
     beside: torch.Tensor,
     cells: tuple[float, ...],
 ) -> Any:
-    if not _serves(line):
-        return declined(ELSEWHERE)
-    return _module("entropy").divergence(
-        line, first, last, allowed, beside=beside, cells=cells
+    return _found(
+        "entropy", "divergence", line, first, last, allowed, beside=beside, cells=cells
     )

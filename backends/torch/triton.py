@@ -1,6 +1,5 @@
 """CUDA tensors through Triton, which is imported once there are some."""
 
-import os
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -8,6 +7,7 @@ import torch
 
 from qcore.affine import fake_quantize_data, quantize_data
 from qcore.backends.torch.library import NAME
+from qcore.backends.torch.refusal import refusal
 from qcore.backends.triton.formats import is_served
 from qcore.backends.triton.layout import Layout, layout_of
 from qcore.gradient import fake_quantize_gradient
@@ -29,35 +29,20 @@ class _Ready(NamedTuple):
     layout: Layout | None
 
 
-def _refusal(x: torch.Tensor, /) -> Declined | None:
-    """Return why Triton does not serve a tensor, if so."""
-    if x.is_cuda:
-        if torch.version.hip is not None:
-            return declined("Triton is not used on AMD's devices")
-    elif os.environ.get("TRITON_INTERPRET") != "1":
-        return declined("Triton is for CUDA tensors")
-    return None
-
-
-def _is_followed(*tensors: torch.Tensor) -> bool:
-    """Return whether autograd follows what is computed from tensors."""
-    return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
-
-
 @quantize_data.accelerate(NAME)
 def _(
     x: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, spec: QuantSpec, /
 ) -> Any:
-    return _rounded(x, scale, zero_point, spec, "quantize")
+    refused = refusal(x, scale, zero_point, has_gradient=False)
+    return refused or _rounded(x, scale, zero_point, spec, "quantize")
 
 
 @fake_quantize_data.accelerate(NAME)
 def _(
     x: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, spec: QuantSpec, /
 ) -> Any:
-    if _is_followed(x, scale):
-        return declined("autograd follows the portable function alone")
-    return _rounded(x, scale, zero_point, spec, "fake_quantize")
+    refused = refusal(x, scale, zero_point)
+    return refused or _rounded(x, scale, zero_point, spec, "fake_quantize")
 
 
 @fake_quantize_gradient.accelerate(NAME)
@@ -69,13 +54,12 @@ def _(
     spec: QuantSpec,
     /,
 ) -> Any:
-    ready = _prepared(x, scale, zero_point, spec)
+    refused = refusal(gradient, x, scale, zero_point)
+    ready = refused or _prepared(x, scale, zero_point, spec)
     if isinstance(ready, Declined):
         return ready
-    if gradient.device != x.device or gradient.dtype not in DTYPES:
-        return declined("gradient and data are on different devices or not floating")
-    if _is_followed(gradient, x, scale):
-        return declined("autograd follows the portable function alone")
+    if gradient.dtype not in DTYPES:
+        return declined("no kernel for this dtype of a gradient")
     if ready.layout is None:
         return torch.empty_like(gradient), torch.zeros_like(scale)
     kernels = import_module("qcore.backends.triton.gradient")
@@ -94,9 +78,9 @@ def _(
     k: torch.Tensor | None,
     /,
 ) -> Any:
-    refusal = _refusal(rows)
-    if refusal is not None:
-        return refusal
+    refused = refusal(rows, keep, weights, k, has_gradient=False)
+    if refused is not None:
+        return refused
     if weights is not None or rows.numel() == 0:
         return declined("no kernel for weights, nor for no values at all")
     kernels = import_module("qcore.backends.triton.tally")
@@ -112,9 +96,9 @@ def _(
     new_k: torch.Tensor,
     /,
 ) -> Any:
-    refusal = _refusal(counts)
-    if refusal is not None:
-        return refusal
+    refused = refusal(counts, exponents, k, new_k)
+    if refused is not None:
+        return refused
     if counts.numel() == 0:
         return declined("no kernel for no counts at all")
     kernels = import_module("qcore.backends.triton.regrid")
@@ -144,15 +128,10 @@ def _rounded(
 def _prepared(
     x: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, spec: QuantSpec, /
 ) -> _Ready | Declined:
-    refusal = _refusal(x)
-    if refusal is not None:
-        return refusal
     if spec.rounding != "half_even":
         return declined("Triton's kernels round half to even")
     if x.dtype not in DTYPES or not is_served(spec.format):
         return declined("no kernel for this format or dtype")
-    if not x.device == scale.device == zero_point.device:
-        return declined("data and scales are on different devices")
     if zero_point.numel() == 1:
         zero_point = zero_point.reshape(()).expand(scale.shape)
     if zero_point.shape != scale.shape:

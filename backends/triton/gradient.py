@@ -72,8 +72,8 @@ def gradient_kernel(
     else:
         is_inside = tl.abs(quotient) <= high
         _, steps = float_steps(quotient, high, mantissa, first)
-    is_speck = quotient == 2.0**-60
-    slope = steps - tl.where(is_inside & ~is_speck, quotient, 0.0)
+    # The quotient of a zero is a speck, or less where scales are almost subnormal.
+    slope = steps - tl.where(is_inside & (x != 0), quotient, 0.0)
     tl.store(out_ptr + offset, tl.where(is_inside, gradient, 0.0), mask=mask)
 
     part = widened(gradient).to(tl.float64) * slope.to(tl.float64)

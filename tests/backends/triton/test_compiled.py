@@ -11,24 +11,49 @@ import pytest
 
 if not (find_spec("triton") and find_spec("torch")):
     pytest.skip("triton or torch is not installed", allow_module_level=True)
+if os.environ.get("TRITON_INTERPRET") == "1":
+    pytest.skip("compiled where Triton does not interpret", allow_module_level=True)
 
-SCRIPT = Path(__file__).with_name("compile_for.py")
-FIRST = "90"
-"""The capability for which all is compiled; for others, what may differ."""
+CAPABILITIES = [("all", "90"), ("some", "75", "80", "89", "100", "120")]
+"""The one that all is compiled for; those that have what may differ. A process for
+some of them takes less time than one for each, which has to import Triton."""
+every_capability = pytest.mark.parametrize("arguments", CAPABILITIES, ids=" ".join)
+SEARCHES = (
+    "add_gain affine_gain compare diverge "
+    "fill_sums fill_tails find_below fine_errors score"
+)
+LOGARITHMS = {"diverge", "fill_sums", "score"}
+OF_LOGARITHMS = {"fma.rn.f64", "rcp.approx.ftz.f64"}
+"""What libdevice computes them of, in those kernels: a division that starts from an
+approximation, and a polynomial. The error is below one bit."""
+
+
+def compiled(script, arguments, folder):
+    """Return what a script of this folder prints."""
+    environment = {**os.environ, "TRITON_CACHE_DIR": str(folder)}
+    run = [sys.executable, str(Path(__file__).with_name(script)), *arguments]
+    done = subprocess.run(
+        run, env=environment, cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("capability", ["75", "80", "89", FIRST, "100", "120"])
-def test_kernels_compile_to_exact_arithmetic(capability, tmp_path):
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    environment["TRITON_CACHE_DIR"] = str(tmp_path)
-    amount = "all" if capability == FIRST else "some"
-    run = [sys.executable, str(SCRIPT), capability, amount]
-    done = subprocess.run(
-        run, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+@every_capability
+def test_counting_and_rounding_compile_to_exact_arithmetic(arguments, tmp_path):
+    found = compiled("compile_rounding.py", arguments, tmp_path)
     assert found["count"] > 10
     assert found["vectors"] > 10
-    assert not any(found["wrong"].values()), found["wrong"]
+    assert not found["wrong"]
+
+
+@pytest.mark.slow
+@every_capability
+def test_searches_compile_to_exact_double_precision(arguments, tmp_path):
+    found = compiled("compile_searches.py", arguments, tmp_path)
+    assert found["names"] == SEARCHES.split()
+    assert not found["narrow"]
+    for name, wrong in found["wrong"].items():
+        assert name in LOGARITHMS
+        assert set(wrong) <= OF_LOGARITHMS

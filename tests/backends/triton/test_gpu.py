@@ -53,7 +53,7 @@ def _overflow_is_meant():
 @every_kernel
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("fmt", FORMATS)
-def test_every_format_and_dtype(kernel, fmt, dtype):
+def test_numbers_are_rounded_as_by_numpy_to_every_format(kernel, fmt, dtype):
     check(kernel, *case((200_003,), PerTensor(), fmt, dtype), torch.device("cuda"))
 
 
@@ -64,7 +64,9 @@ def test_every_format_and_dtype(kernel, fmt, dtype):
 @pytest.mark.parametrize(
     ("fmt", "dtype"), [("uint8", "float32"), ("float8_e4m3fn", "bfloat16")]
 )
-def test_every_way_that_scales_lie(kernel, shape, granularity, fmt, dtype):
+def test_each_number_has_its_scale_however_scales_lie(
+    kernel, shape, granularity, fmt, dtype
+):
     check(kernel, *case(shape, granularity, fmt, dtype), torch.device("cuda"))
 
 
@@ -72,7 +74,9 @@ def test_every_way_that_scales_lie(kernel, shape, granularity, fmt, dtype):
 @pytest.mark.parametrize(
     ("shape", "granularity"), LAYOUTS, ids=lambda value: str(value).replace(" ", "")
 )
-def test_offsets_of_64_bits(kernel, shape, granularity, monkeypatch):
+def test_offsets_of_64_bits_reach_the_same_numbers(
+    kernel, shape, granularity, monkeypatch
+):
     monkeypatch.setattr(launch, "WIDE", 1)
     check(kernel, *case(shape, granularity, "int8", "float32"), torch.device("cuda"))
 
@@ -80,7 +84,7 @@ def test_offsets_of_64_bits(kernel, shape, granularity, monkeypatch):
 @every_kernel
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("fmt", ["int8", "float8_e4m3fn", "float8_e5m2"])
-def test_every_pattern_of_16_bits(kernel, fmt, dtype):
+def test_each_pattern_of_16_bits_is_rounded_as_by_numpy(kernel, fmt, dtype):
     _, scale, zero, spec = case((1,), PerTensor(), fmt, dtype)
     patterns = np.arange(1 << 16, dtype=np.uint16).view(np.int16)
     x = torch.from_numpy(patterns).view(getattr(torch, dtype))
@@ -89,7 +93,7 @@ def test_every_pattern_of_16_bits(kernel, fmt, dtype):
 
 @every_kernel
 @pytest.mark.parametrize("fmt", ["int8", "float8_e4m3fn"])
-def test_many_values(kernel, fmt):
+def test_millions_of_numbers_are_rounded_as_by_numpy(kernel, fmt):
     check(kernel, *case((1 << 22,), PerTensor(), fmt, "float32"), torch.device("cuda"))
 
 
@@ -102,7 +106,16 @@ def test_equal_calls_give_equal_bits():
         np.testing.assert_array_equal(bits(one), bits(other))
 
 
-def test_the_public_functions_use_triton():
+def test_quantize_runs_on_triton_where_the_portable_function_would_raise(
+    monkeypatch,
+):
+    def portable(*_, **__):
+        raise AssertionError("the portable function ran")
+
+    kernel = KERNELS["quantize"]
+    monkeypatch.setattr(kernel, "reference", portable)
+    by_triton = [n for n in kernel.natives["torch"] if n.function is native("quantize")]
+    monkeypatch.setitem(kernel.natives, "torch", by_triton)
     x = torch.randn(1000, device="cuda")
     scale, zero = torch.tensor([0.03]).cuda(), torch.zeros(1, dtype=torch.int32).cuda()
     qparams = qcore.QParams(scale, zero, qcore.QuantSpec("int8"))
@@ -112,7 +125,7 @@ def test_the_public_functions_use_triton():
 
 @every_grid
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_rows_of_any_length(shape, grid):
+def test_rows_of_any_number_and_length_are_counted_as_by_numpy(shape, grid):
     check_tally(
         rows("any", shape), None, 64, GRIDS[grid](shape[0]), torch.device("cuda")
     )
@@ -120,21 +133,21 @@ def test_rows_of_any_length(shape, grid):
 
 @every_grid
 @pytest.mark.parametrize("kind", KINDS)
-def test_values_of_any_kind(kind, grid):
+def test_values_of_any_kind_are_counted_as_by_numpy(kind, grid):
     x = rows(kind, (3, 70_001))
     check_tally(x, kept(x.shape), 4096, GRIDS[grid](3), torch.device("cuda"))
 
 
 @every_grid
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
-def test_every_dtype_is_counted(dtype, grid):
+def test_numbers_of_other_widths_are_counted_as_by_numpy(dtype, grid):
     check_tally(
         rows("any", (3, 70_001), dtype), None, 256, GRIDS[grid](3), torch.device("cuda")
     )
 
 
 @pytest.mark.parametrize("slots", [2, 64, 4096])
-def test_counts_on_wider_grids(slots):
+def test_counts_move_to_wider_grids_as_by_numpy(slots):
     check_regrid(slots, torch.device("cuda"))
 
 

@@ -23,6 +23,7 @@ from tests.backends.triton.hard_cases import (
     LAYOUTS,
     case,
     check,
+    found,
     native,
 )
 
@@ -41,7 +42,7 @@ def _overflow_is_meant():
 @every_kernel
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("fmt", FORMATS)
-def test_every_format_and_dtype(kernel, fmt, dtype):
+def test_numbers_are_rounded_as_by_numpy_to_every_format(kernel, fmt, dtype):
     check(kernel, *case((5000,), PerTensor(), fmt, dtype), "cpu")
 
 
@@ -50,27 +51,31 @@ def test_every_format_and_dtype(kernel, fmt, dtype):
 @pytest.mark.parametrize(
     ("fmt", "dtype"), [("uint8", "float32"), ("float8_e4m3fn", "bfloat16")]
 )
-def test_every_way_that_scales_lie(kernel, shape, granularity, fmt, dtype):
+def test_each_number_has_its_scale_however_scales_lie(
+    kernel, shape, granularity, fmt, dtype
+):
     check(kernel, *case(shape, granularity, fmt, dtype), "cpu")
 
 
 @every_kernel
 @every_layout
-def test_offsets_of_64_bits(kernel, shape, granularity, monkeypatch):
+def test_offsets_of_64_bits_reach_the_same_numbers(
+    kernel, shape, granularity, monkeypatch
+):
     monkeypatch.setattr(launch, "WIDE", 1)
     check(kernel, *case(shape, granularity, "int8", "float32"), "cpu")
 
 
 @every_kernel
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
-def test_no_elements(kernel, shape):
+def test_data_without_elements_gives_none(kernel, shape):
     check(kernel, *case(shape, PerTensor(), "int8", "float32"), "cpu")
 
 
 @every_kernel
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("fmt", ["int8", "float8_e4m3fn", "float8_e5m2"])
-def test_every_pattern_of_16_bits(kernel, fmt, dtype):
+def test_each_pattern_of_16_bits_is_rounded_as_by_numpy(kernel, fmt, dtype):
     _, scale, zero, spec = case((1,), PerTensor(), fmt, dtype)
     patterns = np.arange(1 << 16, dtype=np.uint16).view(np.int16)
     x = torch.from_numpy(patterns).view(getattr(torch, dtype))
@@ -87,19 +92,24 @@ def test_every_pattern_of_16_bits(kernel, fmt, dtype):
         lambda x: x.unsqueeze(0).transpose(1, 2),
     ],
 )
-def test_data_that_is_not_contiguous(kernel, view):
+def test_data_that_is_not_contiguous_is_rounded_as_by_numpy(kernel, view):
     x, scale, zero, spec = case((60, 90), PerTensor(), "int8", "float32")
     check(kernel, view(x), scale, zero, spec, "cpu")
 
 
-def test_what_autograd_follows_is_declined():
-    x, scale, zero, spec = case((40,), PerTensor(), "int8", "float32")
-    scale, zero = torch.from_numpy(scale), torch.from_numpy(zero)
-    x.requires_grad = True
-    assert isinstance(native("fake_quantize")(x, scale, zero, spec), Declined)
-    assert not native("quantize")(x, scale, zero, spec).requires_grad
-    with torch.no_grad():
-        assert native("fake_quantize")(x, scale, zero, spec).shape == x.shape
+@pytest.mark.parametrize("scale", [2.0**-88, 1.37 * 2.0**-88, 2.0**-126])
+@pytest.mark.parametrize("fmt", ["int8", "float8_e4m3fn"])
+def test_zeros_add_nothing_to_the_gradient_of_the_smallest_scales(fmt, scale):
+    x, _, zero, spec = case((40,), PerTensor(), fmt, "float32")
+    arguments = torch.zeros_like(x), np.full((), scale, np.float32), 0 * zero, spec
+    assert found("gradient", *arguments, "cpu")[1] == 0
+
+
+@pytest.mark.parametrize("fmt", ["int8", "float8_e4m3fn"])
+def test_the_smallest_scales_have_the_gradient_that_numpy_computes(fmt):
+    x, _, zero, spec = case((4000,), PerTensor(), fmt, "float32")
+    scale = np.full((), 1.37 * 2.0**-88, np.float32)
+    check("gradient", x * 2.0**-83, scale, 0 * zero, spec, "cpu")
 
 
 @pytest.mark.parametrize("kernel", ["quantize", "fake_quantize"])
