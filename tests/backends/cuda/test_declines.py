@@ -2,13 +2,15 @@
 
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
 from qcore import QuantSpec
 from qcore.affine import fake_quantize_data
-from qcore.kernels import Declined
+from qcore.backends.cuda.search import search_symmetric
+from qcore.kernels import Declined, kernels
 
 
 @pytest.fixture
@@ -105,3 +107,27 @@ def test_an_array_of_jax_on_the_cpu_is_declined_without_cupy(by_jax):
 def test_a_broken_cupy_is_a_reason(by_jax):
     reason = "CuPy cannot be imported: libnvrtc.so.13 was not found"
     assert by_jax._cupy() == Declined(reason)
+
+
+@pytest.mark.usefixtures("by_torch")
+@pytest.mark.parametrize(
+    ("kernel", "source"),
+    [
+        ("quantize_data", "qcore.backends.torch.cuda"),
+        ("fake_quantize_gradient", "qcore.backends.torch.cuda"),
+        ("solve", "qcore.backends.torch.cuda"),
+        ("search_symmetric", "qcore.backends.cuda.search"),
+        ("divergence", "qcore.backends.cuda.entropy"),
+    ],
+)
+def test_tensors_are_rounded_and_searched_in_cuda_c_where_triton_is_missing(
+    kernel, source
+):
+    sources = [native.source for native in kernels()[kernel].natives["torch"]]
+    assert (source in sources) == (find_spec("triton") is None)
+
+
+def test_a_search_on_the_cpu_is_declined(by_torch):
+    torch, module = by_torch
+    found = module.on_device(search_symmetric, torch.ones(1), allowed=torch.ones(1))
+    assert found == Declined("not on a CUDA device")
