@@ -1,14 +1,12 @@
 """PyTorch: a method on many entries, as many at once as memory holds."""
 
-from dataclasses import replace
 from typing import Any
 
 import torch
 from array_api_compat import torch as xp
 
-from qcore.granularity import PerChannel
 from qcore.methods.registry import Method
-from qcore.methods.solve import numbers_of
+from qcore.methods.solve import entries, numbers_of
 from qcore.spec import QuantSpec
 from qcore.statistics import Statistics
 
@@ -32,30 +30,19 @@ def solve(
     /,
 ) -> torch.Tensor:
     """Return what the kernel of this name does."""
-    entries, numbers = statistics.channels, max(numbers_of(statistics), LEAST)
+    count, numbers = statistics.channels, max(numbers_of(statistics), LEAST)
     most = MOST
     if low.is_cuda:
         memory = torch.cuda.get_device_properties(low.device).total_memory
         most = min(most, memory // PART)
     whole = max(most // (BYTES * numbers), 1)
-    count = -(-entries // whole)
-    size = -(-entries // max(count, 1))
+    blocks = -(-count // whole)
+    size = -(-count // max(blocks, 1))
 
     def ends(first: int) -> torch.Tensor:
-        part = _entries(statistics, first, min(first + size, entries))
+        part = entries(statistics, first, min(first + size, count))
         return torch.stack(list(method(part, spec, xp=xp, **dict(options))))
 
-    if count <= 1:
+    if blocks <= 1:
         return torch.stack(list(method(statistics, spec, xp=xp, **dict(options))))
-    return torch.cat([ends(first) for first in range(0, entries, size)], dim=1)
-
-
-def _entries(statistics: Statistics, first: int, last: int) -> Statistics:
-    """Return views of the entries from first to last."""
-    views = {
-        name: getattr(statistics, name)[first:last]
-        for name in statistics.array_fields()
-    }
-    return replace(
-        statistics, **views, granularity=PerChannel(0), extents=(last - first,)
-    )
+    return torch.cat([ends(first) for first in range(0, count, size)], dim=1)
