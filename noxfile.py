@@ -49,6 +49,8 @@ COMPILED = (
     *("minifloat", "mse", "percentile", "roundings", "tensor_quant"),
 )
 """Tests of the core that the compiled CPU kernels may change."""
+CUDA = ("jax[cuda12]", "cupy-cuda12x")
+"""What runs on a GPU; with CUDA's torch comes triton."""
 COMPILED_BENCHMARKS = ("bench_cpu", "bench_gpu")
 """Benchmarks of the compiled kernels, which are not there for the others."""
 SHIPPED = ("*.py", "py.typed", "*.onnx", "*.npz", "*.cu")
@@ -108,8 +110,10 @@ def contract_suite(session: nox.Session, library: str, *options: str) -> None:
 def kernels(session: nox.Session) -> None:
     """Test the compiled kernels: those for CPUs, and those for GPUs without one."""
     install(session, ".[torch,jax,cpu,cupy]", groups="test triton cuda")
+    session.run("pytest", "tests/backends", *SPREAD, *session.posargs)
     files = (f"tests/qcore/test_{name}.py" for name in COMPILED)
-    session.run("pytest", "tests/backends", *files, *SPREAD, *session.posargs)
+    # JAX's arrays are lent as PyTorch's are, and take longest.
+    session.run("pytest", *files, *SPREAD, "-k", "not jax", *session.posargs)
     # Whether Triton interprets is settled when it is imported.
     env = {"TRITON_INTERPRET": "1"}
     session.run("pytest", "tests/backends/triton", *SPREAD, *session.posargs, env=env)
@@ -177,7 +181,7 @@ def bench(session: nox.Session) -> None:
 @nox.session(default=False)
 def bench_kernels(session: nox.Session) -> None:
     """Measure the compiled kernels, without which `bench` has measured the others."""
-    install(session, ".[torch,jax,cpu]")
+    install(session, ".[torch,jax,cpu]", *(CUDA if has_gpu() else ()))
     for script in COMPILED_BENCHMARKS:
         session.run("python", f"benchmarks/{script}.py", *session.posargs)
 
@@ -207,8 +211,9 @@ def gpu(session: nox.Session, library: str) -> None:
         if "--allow-no-gpu" in session.posargs:
             session.skip(said)
         session.error(said)
-    cuda = ("jax[cuda12]",) if library == "jax" else ()
-    install(session, f".[{library}]", *cuda, groups="test")
+    # CuPy's kernels serve JAX too.
+    extra = ".[jax,cupy]" if library == "jax" else f".[{library}]"
+    install(session, extra, *(CUDA if library == "jax" else ()), groups="test cuda")
     contract_suite(session, f"{library}:gpu", *options)
 
 

@@ -1,4 +1,4 @@
-"""Native kernels, one package per library: faster than the core, never different."""
+"""Native kernels by library and by compiler: faster than the core, never different."""
 
 from qcore.backends.service import Report, Service, report
 

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, entry_points, version
 from itertools import groupby
 
 from qcore.backends.found import is_found
-from qcore.kernels import PORTABLE, kernels
+from qcore.kernels import PORTABLE, Kernel, kernels
 from qcore.libraries import load_backends
 
 COMPILERS = {"numba": "numba", "triton": "triton", "cuda.bindings": "cuda-bindings"}
@@ -86,6 +86,12 @@ def report() -> Report:
     Return what serves each kernel on each installed array library.
 
     All backends are loaded, and so are their libraries.
+
+    Returns
+    -------
+    Report
+        What is installed, what failed to load, and the kernels with native functions;
+        printed, a table.
     """
     versions: dict[str, str | None] = {}
     failures = {}
@@ -98,11 +104,11 @@ def report() -> Report:
         try:
             load_backends(name)
             versions[package] = str(import_module(package).__version__)
-        except ImportError as error:
-            failures[name] = str(error)
+        except Exception as error:  # a broken installation fails in many ways
+            failures[name] = f"{type(error).__name__}: {error}"
     versions |= {module: _version(name) for module, name in COMPILERS.items()}
     services = [
-        Service(library, name, natives, _declines(natives, kernel.declines))
+        Service(library, name, natives, _declines(library, natives, kernel))
         for name, kernel in sorted(kernels().items())
         for library, found in kernel.natives.items()
         if (natives := tuple(native.source for native in found))
@@ -118,5 +124,9 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def _declines(natives: tuple[str, ...], reasons: dict[str, str]) -> dict[str, str]:
-    return {module: reasons[module] for module in natives if module in reasons}
+def _declines(library: str, natives: tuple[str, ...], kernel: Kernel) -> dict[str, str]:
+    return {
+        module: kernel.declines[library, module]
+        for module in natives
+        if (library, module) in kernel.declines
+    }

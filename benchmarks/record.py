@@ -3,6 +3,8 @@
 import json
 import os
 import platform
+import shutil
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +20,7 @@ PACKAGES = (
     "cupy-cuda12x",
     "cupy-cuda13x",
     "jax",
+    "jax-cuda12-plugin",
     "jax-cuda13-plugin",
     "onnx",
     "onnxruntime",
@@ -53,7 +56,19 @@ def _machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "flags": [flag for flag in FLAGS if flag in words],
         "python": sys.version.split()[0],
+        "gpu": _gpu(),
     }
+
+
+def _gpu() -> str | None:
+    """Return name, driver and memory of the GPUs that NVIDIA's tool sees."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    wanted = "--query-gpu=name,driver_version,memory.total"
+    command = [tool, wanted, "--format=csv,noheader"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _versions() -> dict[str, str]:

@@ -25,11 +25,13 @@ def dtype_name(dtype: DType, /) -> str:
     return _names[key]
 
 
-def check_floating(x: Array, /) -> None:
+def check_floating(x: Array, what: str = "data", /) -> None:
     """Raise TypeError if data is not of a real floating dtype."""
     name = dtype_name(x.dtype)
     if name not in FLOATS:
-        raise TypeError(f"data must be floating-point (16, 32 or 64 bits); got {name}.")
+        raise TypeError(
+            f"{what} must be floating-point (16, 32 or 64 bits); got {name}."
+        )
 
 
 def check_codes(codes: Array, fmt: Format, /) -> None:

@@ -217,7 +217,7 @@ def _state(number: int, described: dict[str, Any], arrays: dict[str, Any]) -> An
 
     from qcore.statistics import Statistics
     from qcore.statistics.histogram import slots_for
-    from qcore.statistics.tally import EXPONENTS
+    from qcore.statistics.tally import EXPONENTS, K_MAX, K_MIN
     from qcore.statistics.top2 import SCALES
 
     kinds = {kind.__name__: kind for kind in Statistics.__subclasses__()}
@@ -241,6 +241,8 @@ def _state(number: int, described: dict[str, Any], arrays: dict[str, Any]) -> An
             values = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, missing)])
         if values.shape != expected:
             raise ValueError(f"{field} of shape {values.shape}, not {expected}")
+        if field == "k" and ((values < K_MIN) | (values > K_MAX)).any():
+            raise ValueError(f"k from {values.min()} to {values.max()}")
         parts[field] = values
     return cls(**parts, **settings)
 

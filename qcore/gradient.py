@@ -7,6 +7,7 @@ Size Quantization" (Esser et al., ICLR 2020), without its heuristic factor.
 """
 
 from qcore.affine import aligned, fitting, in_steps, rounded, steps_of
+from qcore.arithmetic import check_floating
 from qcore.formats import FloatFormat
 from qcore.kernels import Kernel
 from qcore.libraries import arithmetic, check_library, is_concrete, namespace
@@ -44,13 +45,14 @@ def straight_through(
     Raises
     ------
     TypeError
-        If `x` is not floating-point.
+        If `x` or `gradient` is not floating-point.
     ValueError
         If the scales do not fit `x` or the shapes of `gradient` and `x` differ.
     """
     xp = namespace(x, xp)
     if is_concrete(gradient, xp):
         check_library(gradient, xp, "`gradient`")
+    check_floating(gradient, "`gradient`")
     if gradient.shape != x.shape:
         raise ValueError(
             f"`gradient` must have the shape of the data, {tuple(x.shape)}; got "

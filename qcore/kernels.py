@@ -74,13 +74,13 @@ class Kernel:
     natives : dict
         Lists of `Native` by library name, in the order in which they are asked.
     declines : dict
-        For each module that declined: why, the last time.
+        By library and module: why its function declined, the last time.
     """
 
     def __init__(self, reference: Function) -> None:
         self.reference = reference
         self.natives: dict[str, list[Native]] = {}
-        self.declines: dict[str, str] = {}
+        self.declines: dict[tuple[str, str], str] = {}
         update_wrapper(self, reference)
         _kernels[reference.__name__] = self
 
@@ -98,12 +98,13 @@ class Kernel:
 
     def __call__(self, x: Array, /, *args: Any, xp: Namespace, **options: Any) -> Any:
         """Run the first native function that serves `x`, or else the reference."""
-        for native in self.natives.get(library_name(xp), ()):
+        library = library_name(xp)
+        for native in self.natives.get(library, ()):
             if not native.traceable and (PORTABLE or not is_concrete(x, xp)):
                 continue
             result = native.function(x, *args, **options)
             if isinstance(result, Declined):
-                self.declines[native.source] = result.reason
+                self.declines[library, native.source] = result.reason
             elif result is not NotImplemented:
                 return result
         return self.reference(x, *args, xp=xp, **options)

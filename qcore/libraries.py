@@ -62,9 +62,9 @@ def library_name(xp: Namespace, /) -> str:
 def load_backends(name: str, /) -> None:
     """Import, once, the backend modules registered for the library called `name`."""
     if name not in _loaded:
-        _loaded.add(name)
         for entry in entry_points(group="qcore.backends", name=name):
             entry.load()
+        _loaded.add(name)  # not before: what fails shall fail again, not be left out
 
 
 def namespace(x: Array, xp: Namespace | None = None, /) -> Namespace:

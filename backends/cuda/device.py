@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from ctypes import (
     addressof,
+    c_double,
     c_float,
     c_int32,
     c_uint32,
@@ -15,11 +16,13 @@ from typing import Any, Protocol, TypeAlias
 from qcore.backends.cuda.source import Program
 
 Array: TypeAlias = Any
-Argument: TypeAlias = c_float | c_int32 | c_uint32 | c_uint64 | c_void_p
+Argument: TypeAlias = c_double | c_float | c_int32 | c_uint32 | c_uint64 | c_void_p
 Kind: TypeAlias = tuple[tuple[int, ...], str]
 """Shape and dtype of an array to be made."""
 
 MOST_BLOCKS = 2**31 - 1
+STATIC_SHARED = 48 * 1024
+"""Bytes of shared memory that a kernel may have without asking."""
 ALIGNMENT = 256
 """Bytes; what the allocators of all libraries give, and more than any load needs."""
 
@@ -58,6 +61,9 @@ class Device(Protocol):
     shared: int
     shared_of_block: int
 
+    def __hash__(self) -> int:
+        """Tell devices apart."""
+
     def empty(self, kind: Kind, /) -> Array:
         """Return an array of any content, aligned."""
 
@@ -66,6 +72,9 @@ class Device(Protocol):
 
         What is of dtype ``"uint32"`` may have any dtype of that size.
         """
+
+    def numbers(self, values: tuple[float, ...], /) -> Array:
+        """Return float64 numbers in memory, for launches on any stream."""
 
     def pointer(self, array: Array, /) -> int:
         """Return the address of an array's first element."""

@@ -11,11 +11,8 @@ from typing import Any
 
 from cuda.bindings import driver, nvrtc
 
-from qcore.backends.cuda.device import Argument, pack
+from qcore.backends.cuda.device import STATIC_SHARED, Argument, pack
 from qcore.backends.cuda.source import Program
-
-STATIC_SHARED = 48 * 1024
-"""Bytes of shared memory that a kernel may have without asking."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class Facts:
 def has_compiler() -> bool:
     """Return whether NVRTC is there: cuda-bindings does without until it is asked."""
     try:
-        _checked(nvrtc.nvrtcVersion())
+        _ask("nvrtcVersion", about="its version")
     except RuntimeError:
         return False
     return True
@@ -42,13 +39,14 @@ def has_compiler() -> bool:
 @cache
 def facts(ordinal: int) -> Facts:
     """Return what is to be known of a device."""
-    _checked(driver.cuInit(0))
-    device = _checked(driver.cuDeviceGet(ordinal))
+    about = f"device {ordinal}"
+    _ask("cuInit", 0, about=about)
+    device = _ask("cuDeviceGet", ordinal, about=about)
     names = driver.CUdevice_attribute
 
     def attribute(name: str) -> int:
         key = getattr(names, f"CU_DEVICE_ATTRIBUTE_{name}")
-        return int(_checked(driver.cuDeviceGetAttribute(key, device)))
+        return int(_ask("cuDeviceGetAttribute", key, device, about=about))
 
     return Facts(
         multiprocessors=attribute("MULTIPROCESSOR_COUNT"),
@@ -75,40 +73,52 @@ def launch(
     Parameters
     ----------
     ordinal : int
-        The device, whose primary context is current or is made so.
+        The device, whose primary context is made current where none is, as in a
+        thread that has not called CUDA before.
     stream : int
         Handle of a stream of it.
+
+    Raises
+    ------
+    RuntimeError
+        If CUDA refuses; the message names the call, the kernel and the device.
     """
+    about = f"{kernel} on device {ordinal}"
+    if not int(_ask("cuCtxGetCurrent", about=about)):
+        _ask("cuCtxSetCurrent", _context(ordinal), about=about)
     function = _function(ordinal, program, kernel)
     pointers, at = pack(arguments)
-    handle = driver.CUstream(stream)
-    _checked(
-        driver.cuLaunchKernel(function, grid, 1, 1, block, 1, 1, shared, handle, at, 0)
-    )
+    sizes = (grid, 1, 1, block, 1, 1, shared)
+    stream = driver.CUstream(stream)
+    _ask("cuLaunchKernel", function, *sizes, stream, at, 0, about=about)
     del pointers  # the launch has copied what they point to
 
 
 @cache
+def _context(ordinal: int) -> Any:
+    about = f"device {ordinal}"
+    device = _ask("cuDeviceGet", ordinal, about=about)
+    return _ask("cuDevicePrimaryCtxRetain", device, about=about)
+
+
+@cache
 def _function(ordinal: int, program: Program, kernel: str) -> Any:
-    function = _checked(
-        driver.cuModuleGetFunction(_module(ordinal, program), kernel.encode())
-    )
+    about = f"{kernel} on device {ordinal}"
+    module = _module(ordinal, program)
+    function = _ask("cuModuleGetFunction", module, kernel.encode(), about=about)
     # Asked for at once whatever a launch needs: a kernel may be launched with more.
     most = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
     room = facts(ordinal).shared_of_block
     if room > STATIC_SHARED:
-        _checked(driver.cuFuncSetAttribute(function, most, room))
+        _ask("cuFuncSetAttribute", function, most, room, about=about)
     return function
 
 
 @cache
 def _module(ordinal: int, program: Program) -> Any:
     image = compiled(program, facts(ordinal).capability)
-    if not int(_checked(driver.cuCtxGetCurrent())):
-        device = _checked(driver.cuDeviceGet(ordinal))
-        context = _checked(driver.cuDevicePrimaryCtxRetain(device))
-        _checked(driver.cuCtxSetCurrent(context))
-    return _checked(driver.cuModuleLoadData(image))
+    about = f"{program.files[-1]} on device {ordinal}"
+    return _ask("cuModuleLoadData", image, about=about)
 
 
 @cache
@@ -117,35 +127,32 @@ def compiled(program: Program, capability: int) -> bytes:
 
     PTX, which the driver compiles, where NVRTC is older than the device.
     """
-    known = sorted(_checked(nvrtc.nvrtcGetSupportedArchs()))
+    about = f"{program.files[-1]} for compute capability {capability}"
+    known = sorted(_ask("nvrtcGetSupportedArchs", about=about))
     is_known = capability in known
     nearest = max(arch for arch in known if arch <= capability)
     target = f"sm_{capability}" if is_known else f"compute_{nearest}"
     options = [*program.options, "-default-device", f"--gpu-architecture={target}"]
-    handle = _checked(
-        nvrtc.nvrtcCreateProgram(program.text.encode(), b"qcore.cu", 0, [], [])
-    )
+    text = program.text.encode()
+    handle = _ask("nvrtcCreateProgram", text, b"qcore.cu", 0, [], [], about=about)
     (error,) = nvrtc.nvrtcCompileProgram(
         handle, len(options), [option.encode() for option in options]
     )
     if error != nvrtc.nvrtcResult.NVRTC_SUCCESS:
-        log = b" " * _checked(nvrtc.nvrtcGetProgramLogSize(handle))
-        _checked(nvrtc.nvrtcGetProgramLog(handle, log))
-        raise RuntimeError(f"NVRTC refused the kernels for {target}: {log.decode()}")
-    image: bytes
-    if is_known:
-        image = b" " * _checked(nvrtc.nvrtcGetCUBINSize(handle))
-        _checked(nvrtc.nvrtcGetCUBIN(handle, image))
-    else:
-        image = b" " * _checked(nvrtc.nvrtcGetPTXSize(handle))
-        _checked(nvrtc.nvrtcGetPTX(handle, image))
-    _checked(nvrtc.nvrtcDestroyProgram(handle))
+        log = b" " * _ask("nvrtcGetProgramLogSize", handle, about=about)
+        _ask("nvrtcGetProgramLog", handle, log, about=about)
+        raise RuntimeError(f"NVRTC refused {about}: {log.decode()}")
+    kind = "CUBIN" if is_known else "PTX"
+    image = b" " * int(_ask(f"nvrtcGet{kind}Size", handle, about=about))
+    _ask(f"nvrtcGet{kind}", handle, image, about=about)
+    _ask("nvrtcDestroyProgram", handle, about=about)
     return image
 
 
-def _checked(answer: tuple[Any, ...]) -> Any:
-    """Return what a call answered, or raise RuntimeError with the name of its error."""
-    error, *values = answer
+def _ask(name: str, *arguments: Any, about: str) -> Any:
+    """Return what a function of the driver or of NVRTC answers, or raise its error."""
+    library = nvrtc if name.startswith("nvrtc") else driver
+    error, *values = getattr(library, name)(*arguments)
     if int(error):
-        raise RuntimeError(f"CUDA answered {error.name}.")
+        raise RuntimeError(f"CUDA answered {error.name} to {name} for {about}.")
     return values[0] if values else None

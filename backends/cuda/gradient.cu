@@ -1,7 +1,7 @@
 // The gradients that fake quantization passes on; see qcore/gradient.py. The scale's is
-// added up in float64, in an order that depends on the shape alone.
+// added up in float64, in an order that depends on the shape alone. -DUNROLL: packets
+// that a thread has in flight.
 
-#define UNROLL 2    // packets that a thread has in flight
 #define RESIDENT 4  // blocks that shall fit a multiprocessor
 
 struct Pair {

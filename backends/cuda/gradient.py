@@ -14,7 +14,12 @@ from qcore.backends.cuda.device import (
     Device,
     address,
 )
-from qcore.backends.cuda.scales import Rule, format_arguments, format_macros, rule_for
+from qcore.backends.cuda.scales import (
+    Layout,
+    format_arguments,
+    format_macros,
+    layout_for,
+)
 from qcore.backends.cuda.source import Program
 from qcore.formats import Format
 from qcore.kernels import Declined, declined
@@ -25,7 +30,7 @@ WARP = 32
 BLOCKS = 4
 """Blocks that share a multiprocessor."""
 UNROLL = 2
-"""Packets of a thread in flight, as gradient.cu has it."""
+"""Packets of a thread in flight."""
 SHARED = 8 * (THREADS // WARP)
 LONG = 2048
 """Elements of a row from which on a block takes it, not a warp."""
@@ -49,26 +54,26 @@ def fake_quantize_gradient(
     """
     if x.dtype != gradient.dtype:
         return declined("a gradient of another dtype than the data")
-    rule = rule_for(scale, zero_point, tuple(x.shape), spec)
-    if isinstance(rule, Declined):
-        return rule
-    if rule.size and rule.inner > 1:
+    layout = layout_for(scale, zero_point, tuple(x.shape), spec)
+    if isinstance(layout, Declined):
+        return layout
+    if layout.size and layout.inner > 1:
         return declined("blocks along another axis than the last")
-    if rule.outer * rule.blocks * max(rule.inner // LONG, 1) > MOST_BLOCKS // 4:
+    if layout.outer * layout.blocks * max(layout.inner // LONG, 1) > MOST_BLOCKS // 4:
         return declined("more rows than a launch has blocks")
     of_x = device.empty((tuple(x.shape), dtype_name(x.dtype)))
     of_scale = device.empty((tuple(scale.shape), "float32"))
     arrays = (gradient, x, of_x, of_scale, scale, zero_point)
-    if rule.size or rule.outer == 1 or rule.inner >= WARP:
-        _by_rows(device, rule, spec.format, *arrays)
+    if layout.size or layout.outer == 1 or layout.inner >= WARP:
+        _by_rows(device, layout, spec.format, *arrays)
     else:
-        _by_columns(device, rule, spec.format, *arrays)
+        _by_columns(device, layout, spec.format, *arrays)
     return of_x, of_scale
 
 
 def _by_rows(
     device: Device,
-    rule: Rule,
+    layout: Layout,
     fmt: Format,
     gradient: Array,
     x: Array,
@@ -80,13 +85,15 @@ def _by_rows(
     """Take elements in a row that share a scale, by a block or by a warp."""
     at = partial(address, device)
     # Blocks of a row of data, or rows that have one block: themselves.
-    per_row = rule.blocks if rule.size else 1
-    length, size = (rule.length, rule.size) if rule.size else (rule.inner, rule.inner)
-    rows = rule.outer * rule.blocks
+    per_row = layout.blocks if layout.size else 1
+    length, size = (
+        (layout.length, layout.size) if layout.size else (layout.inner, layout.inner)
+    )
+    rows = layout.outer * layout.blocks
     dtype = dtype_name(x.dtype)
     is_wide = size >= LONG or rows == 1
     parts = _parts(device, rows, size, SIZES[dtype]) if is_wide else 1
-    repeats = rows // rule.channels
+    repeats = rows // layout.channels
     is_direct = parts == repeats == 1
     partial_sums = None if is_direct else device.empty(((rows, parts), "float64"))
     places = {device.pointer(array) % 16 for array in (gradient, x, of_x)}
@@ -99,19 +106,19 @@ def _by_rows(
         [
             *(at(array) for array in (gradient, x, of_x, partial_sums, of_scale)),
             *(at(scale), at(zero_point)),
-            *map(c_uint64, (rows, length, size, per_row, rule.channels)),
+            *map(c_uint64, (rows, length, size, per_row, layout.channels)),
             *(c_uint32(parts), c_int32(is_wide), c_int32(len(places) == 1)),
             *format_arguments(fmt),
         ],
     )
     if not is_direct:
-        strides = (parts, repeats, rule.channels * parts, parts)
+        strides = (parts, repeats, layout.channels * parts, parts)
         _add_up(device, program(dtype, fmt), partial_sums, of_scale, strides)
 
 
 def _by_columns(
     device: Device,
-    rule: Rule,
+    layout: Layout,
     fmt: Format,
     gradient: Array,
     x: Array,
@@ -121,10 +128,10 @@ def _by_columns(
     zero_point: Array,
 ) -> None:
     """Take elements below each other, a thread each column."""
-    columns = rule.channels * rule.inner
+    columns = layout.channels * layout.inner
     tiles = -(-columns // THREADS)
     places = BLOCKS * 2 * device.multiprocessors
-    parts = min(rule.outer, max(1, places // tiles))
+    parts = min(layout.outer, max(1, places // tiles))
     partial_sums = device.empty(((parts, columns), "float64"))
     dtype = dtype_name(x.dtype)
     arrays = (gradient, x, of_x, partial_sums, scale, zero_point)
@@ -136,12 +143,12 @@ def _by_columns(
         0,
         [
             *(address(device, array) for array in arrays),
-            *map(c_uint64, (rule.outer, columns, rule.inner)),
+            *map(c_uint64, (layout.outer, columns, layout.inner)),
             c_uint32(parts),
             *format_arguments(fmt),
         ],
     )
-    strides = (rule.inner, parts, columns, rule.inner)
+    strides = (layout.inner, parts, columns, layout.inner)
     _add_up(device, program(dtype, fmt), partial_sums, of_scale, strides)
 
 
@@ -175,5 +182,6 @@ def _parts(device: Device, rows: int, size: int, bytes_of: int) -> int:
 
 def program(dtype: str, fmt: Format) -> Program:
     """Return the kernels of the gradients of data of a dtype."""
-    macros = (f"DATA_{dtype}", f"THREADS={THREADS}", *format_macros(fmt))
+    sizes = f"THREADS={THREADS}", f"UNROLL={UNROLL}"
+    macros = (f"DATA_{dtype}", *sizes, *format_macros(fmt))
     return Program(("numbers.cu", "steps.cu", "gradient.cu"), macros)

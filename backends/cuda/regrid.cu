@@ -4,7 +4,8 @@
 //   grid   2 blocks for each row, one for each sign; block any; shared none.
 //   counts, coarse        [rows, 2, slots]
 //   exponents, wider      [rows, 2, 256]
-//   k, new_k              [rows], new_k not below k.
+//   k, new_k              [rows], new_k not below k. What an exponent beyond all
+//                         fields would count, as of infinity, is dropped.
 
 #define EXPONENTS 256
 #define RUN 32  // slots that a thread adds up by itself
@@ -42,14 +43,16 @@ extern "C" __global__ void regrid(
       // Slots 2**o to 2**(o + 1) hold the values of exponent k + o.
       if (first == 0 && i > 0) {
         int octave = 31 - __clz(i);
-        if (octave < folds && counts[i]) {
-          atomicAdd(&wider[octave + old + 127], counts[i]);
-        }
+        int field = octave + old + 127;
+        if (octave < folds && field < EXPONENTS && counts[i])
+          atomicAdd(&wider[field], counts[i]);
       }
     }
     if (first > 0) {
       int octave = 31 - __clz(first);
-      if (octave < folds && of_run) atomicAdd(&wider[octave + old + 127], of_run);
+      int field = octave + old + 127;
+      if (octave < folds && field < EXPONENTS && of_run)
+        atomicAdd(&wider[field], of_run);
     }
   }
 }

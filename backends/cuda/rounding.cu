@@ -1,13 +1,12 @@
-// Quantize and fake-quantize contiguous data. -DCODE_BITS: 8 or 16, of a stored code.
+// Quantize and fake-quantize contiguous data. -DCODE_BITS: 8 or 16, of a stored code;
+// -DUNROLL: packets that a thread has in flight.
 //
 // Launch, for both kernels:
 //   grid    any; block THREADS; shared none.
 //   x       [n]; out [n], of codes or of the data's dtype.
 //   packets how many whole packets of 16 bytes are to be taken at once: 0 where x is not
 //           aligned or a packet's elements differ in their scale, else n / WIDTH.
-//   scale, zero: float32 and int32, as the rule finds them.
-
-#define UNROLL 2  // packets that a thread has in flight
+//   scale, zero: float32 and int32, as the layout finds them.
 
 #if CODE_BITS == 16
 typedef unsigned short Code;
@@ -44,7 +43,7 @@ static __device__ __forceinline__ void put(Rounded y, float scale, Value& out) {
 template <class Out, class Outs>
 static __device__ __forceinline__ void round_all(
     const Raw* x, Out* out, const float* scale, const int* zero, Long n, Long packets,
-    const Rule& rule, const Format& format) {
+    const Layout& layout, const Format& format) {
   Long tile = (Long)blockDim.x * UNROLL;
   for (Long first = blockIdx.x * tile + threadIdx.x; first < packets;
        first += gridDim.x * tile) {
@@ -59,7 +58,7 @@ static __device__ __forceinline__ void round_all(
       Long p = first + (Long)u * blockDim.x;
       if (p >= packets) break;
       Outs done;
-      Long s = scale_of(p * WIDTH, rule);
+      Long s = scale_of(p * WIDTH, layout);
       float step = scale[s];
       int offset = zero[s];
 #pragma unroll
@@ -71,7 +70,7 @@ static __device__ __forceinline__ void round_all(
   Long thread = (Long)blockIdx.x * blockDim.x + threadIdx.x;
   Long threads = (Long)gridDim.x * blockDim.x;
   for (Long i = packets * WIDTH + thread; i < n; i += threads) {
-    Long s = scale_of(i, rule);
+    Long s = scale_of(i, layout);
     put(rounded(x[i], scale[s], zero[s], format), scale[s], out[i]);
   }
 }
@@ -82,9 +81,9 @@ static __device__ __forceinline__ void round_all(
       Long packets, Long inner, Long channels, Long length, Long size, Long blocks, \
       int low, int high, int mantissa, int first, int bits,         \
       int nan_code, float largest) {                                                \
-    Rule rule = {inner, channels, length, size, blocks};                            \
+    Layout layout = {inner, channels, length, size, blocks};                            \
     Format format = {low, high, mantissa, first, bits, nan_code, largest};          \
-    round_all<Out, Outs>(x, out, scale, zero, n, packets, rule, format);            \
+    round_all<Out, Outs>(x, out, scale, zero, n, packets, layout, format);            \
   }
 
 ROUND(quantize, Code, Codes)

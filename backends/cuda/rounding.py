@@ -6,7 +6,7 @@ from typing import Any
 
 from qcore.arithmetic import dtype_name
 from qcore.backends.cuda.device import MOST_BLOCKS, SIZES, Array, Device, address
-from qcore.backends.cuda.scales import format_arguments, format_macros, rule_for
+from qcore.backends.cuda.scales import format_arguments, format_macros, layout_for
 from qcore.backends.cuda.source import Program
 from qcore.formats import Format
 from qcore.kernels import Declined
@@ -14,7 +14,7 @@ from qcore.spec import QuantSpec
 
 THREADS = 256
 UNROLL = 2
-"""Packets of a thread, as rounding.cu has it."""
+"""Packets of a thread in flight."""
 
 
 def quantize(
@@ -55,14 +55,14 @@ def _rounded(
     spec: QuantSpec,
 ) -> Any:
     shape = tuple(x.shape)
-    rule = rule_for(scale, zero_point, shape, spec)
-    if isinstance(rule, Declined):
-        return rule
+    layout = layout_for(scale, zero_point, shape, spec)
+    if isinstance(layout, Declined):
+        return layout
     out = device.empty((shape, out_dtype))
     dtype = dtype_name(x.dtype)
     width = 16 // SIZES[dtype]
     elements = prod(shape)
-    is_vector = rule.is_uniform(width) and device.pointer(x) % 16 == 0
+    is_vector = layout.is_uniform(width) and device.pointer(x) % 16 == 0
     packets = elements // width if is_vector else 0
     # Short blocks, each gone over once, leave no part of the device idle at the end.
     wanted = -(-max(-(-packets // UNROLL), elements - packets * width) // THREADS)
@@ -76,7 +76,7 @@ def _rounded(
             *(address(device, array) for array in (x, out, scale, zero_point)),
             c_uint64(elements),
             c_uint64(packets),
-            *rule.arguments(),
+            *layout.arguments(),
             *format_arguments(spec.format),
         ],
     )
@@ -86,5 +86,6 @@ def _rounded(
 def program(dtype: str, fmt: Format) -> Program:
     """Return the kernels that round data of a dtype to a format."""
     code = f"CODE_BITS={8 * SIZES[fmt.storage]}"
-    macros = (f"DATA_{dtype}", code, f"THREADS={THREADS}", *format_macros(fmt))
+    sizes = f"THREADS={THREADS}", f"UNROLL={UNROLL}"
+    macros = (f"DATA_{dtype}", code, *sizes, *format_macros(fmt))
     return Program(("numbers.cu", "steps.cu", "rounding.cu"), macros)

@@ -13,7 +13,7 @@ from qcore.spec import QuantSpec
 
 
 @dataclass(frozen=True)
-class Rule:
+class Layout:
     """The shape of data as the kernels see it: outer, length, inner.
 
     The scales lie along the middle axis: one for each of its `length` indices where
@@ -48,9 +48,9 @@ class Rule:
         return [c_uint64(number) for number in numbers]
 
 
-def rule_for(
+def layout_for(
     scale: Array, zero_point: Array, shape: tuple[int, ...], spec: QuantSpec
-) -> Rule | Declined:
+) -> Layout | Declined:
     """Return where the scales of data of a shape lie, or decline."""
     if tuple(scale.shape) != tuple(zero_point.shape):
         return declined("scales and zero points of different shapes")
@@ -62,28 +62,28 @@ def rule_for(
         return declined(f"format {spec.format.name}")
     if 0 in shape:
         return declined("no data")
-    return _rule_of(spec.granularity, shape, scale.ndim == 0)
+    return _layout_of(spec.granularity, shape, scale.ndim == 0)
 
 
-def _rule_of(
+def _layout_of(
     granularity: Granularity, shape: tuple[int, ...], is_single: bool
-) -> Rule | Declined:
+) -> Layout | Declined:
     if is_single:
-        return Rule(1, 1, prod(shape), 0, 1)
+        return Layout(1, 1, prod(shape), 0, 1)
     if isinstance(granularity, PerBlock):
         (cut,) = normalize_axes(granularity.axis, len(shape))
         channels = prod(granularity.scale_shape(shape))
         outer, inner = prod(shape[:cut]), prod(shape[cut + 1 :])
-        return Rule(outer, shape[cut], inner, granularity.size, channels)
+        return Layout(outer, shape[cut], inner, granularity.size, channels)
     if not isinstance(granularity, PerChannel):
-        return declined("a granularity without a rule")
+        return declined("a granularity without a layout")
     axes = normalize_axes(granularity.axis, len(shape))
     kept = [axis for axis in axes if shape[axis] > 1]
     first, end = kept[0], kept[-1] + 1
     channels = prod(shape[axis] for axis in kept)
     if channels != prod(shape[first:end]):
         return declined("channels along axes that are apart")
-    return Rule(prod(shape[:first]), channels, prod(shape[end:]), 0, channels)
+    return Layout(prod(shape[:first]), channels, prod(shape[end:]), 0, channels)
 
 
 def format_arguments(fmt: Format) -> list[Argument]:

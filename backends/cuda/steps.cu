@@ -78,7 +78,7 @@ static __device__ __forceinline__ Rounded rounded(
 // Which of the scales an element has. Where `size` is 0 they lie along one axis of
 // `channels`, each `inner` elements long; else there is one for every `size` elements
 // along an axis of `length`, which has `blocks` of them.
-struct Rule {
+struct Layout {
   Long inner, channels, length, size, blocks;
 };
 
@@ -86,11 +86,11 @@ static __device__ __forceinline__ Long quotient_of(Long a, Long b) {
   return (a | b) >> 32 ? a / b : (Long)((Word)a / (Word)b);
 }
 
-static __device__ __forceinline__ Long scale_of(Long i, const Rule& rule) {
-  if (rule.channels == 1) return 0;
-  Long outer = quotient_of(i, rule.inner);
-  if (rule.size == 0) return outer - quotient_of(outer, rule.channels) * rule.channels;
-  Long row = quotient_of(outer, rule.length);
-  Long block = row * rule.blocks + quotient_of(outer - row * rule.length, rule.size);
-  return block * rule.inner + (i - outer * rule.inner);
+static __device__ __forceinline__ Long scale_of(Long i, const Layout& layout) {
+  if (layout.channels == 1) return 0;
+  Long outer = quotient_of(i, layout.inner);
+  if (layout.size == 0) return outer - quotient_of(outer, layout.channels) * layout.channels;
+  Long row = quotient_of(outer, layout.length);
+  Long block = row * layout.blocks + quotient_of(outer - row * layout.length, layout.size);
+  return block * layout.inner + (i - outer * layout.inner);
 }

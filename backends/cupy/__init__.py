@@ -1,5 +1,5 @@
-"""CuPy: CUDA C for counting and rounding, and how its arrays get to the host."""
+"""CuPy: CUDA C for all of the kernels, and how its arrays get to the host."""
 
-from qcore.backends.cupy import kernels, library
+from qcore.backends.cupy import cuda, library, solve
 
-__all__ = ["kernels", "library"]
+__all__ = ["cuda", "library", "solve"]

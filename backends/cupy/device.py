@@ -1,7 +1,7 @@
 """CuPy's memory, compiler and streams as the launches ask for them."""
 
-from collections.abc import Sequence
-from ctypes import c_float, c_int32, c_uint32, c_uint64, c_void_p
+from collections.abc import Callable, Sequence
+from ctypes import c_double, c_float, c_int32, c_uint32, c_uint64, c_void_p
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,13 +10,12 @@ from typing import Any
 import cupy
 from cupy.cuda import compiler
 
-from qcore.backends.cuda.device import Argument, Kind, offsets
+from qcore.backends.cuda.device import STATIC_SHARED, Argument, Kind, offsets
 from qcore.backends.cuda.source import Program
-
-STATIC_SHARED = 48 * 1024
-"""Bytes of shared memory that a kernel may have without asking."""
+from qcore.kernels import declined
 
 SCALARS = {
+    c_double: cupy.float64,
     c_float: cupy.float32,
     c_int32: cupy.int32,
     c_uint32: cupy.uint32,
@@ -50,6 +49,12 @@ class CupyDevice:
             memory[begin:end].view(cupy.dtype(dtype)).reshape(shape)
             for (begin, end), (shape, dtype) in zip(places, kinds, strict=True)
         ]
+
+    def numbers(self, values: tuple[float, ...], /) -> cupy.ndarray:
+        """Return float64 numbers, there when this returns."""
+        found = cupy.asarray(values, cupy.float64)
+        cupy.cuda.get_current_stream().synchronize()
+        return found
 
     def pointer(self, array: cupy.ndarray, /) -> int:
         """Return the address of an array."""
@@ -101,3 +106,21 @@ def _folder() -> TemporaryDirectory[str]:
 
 
 device_of = cache(CupyDevice)
+
+
+def on_device(function: Callable[..., Any], /, *given: Any, **named: Any) -> Any:
+    """Call a function of launches on the device of the first argument, or decline."""
+    ordinal = given[0].device.id
+    every = (*given, *named.values())
+    if any(isinstance(y, cupy.ndarray) and y.device.id != ordinal for y in every):
+        return declined("on several devices")
+    with cupy.cuda.Device(ordinal):
+        options = {name: _contiguous(y) for name, y in named.items()}
+        return function(device_of(ordinal), *map(_contiguous, given), **options)
+
+
+def _contiguous(x: Any) -> Any:
+    """Return an array without gaps; 0-d stays 0-d, and what is no array what it is."""
+    if isinstance(x, cupy.ndarray) and not x.flags.c_contiguous:
+        return cupy.ascontiguousarray(x)
+    return x

@@ -4,17 +4,18 @@ Memory goes across by DLPack, whose streams order a launch after what its inputs
 made by, and what reads its results after the launch. Two tiny computations order the
 rest: what JAX still reads may lie in memory that CuPy hands out again, and what CuPy
 still reads in memory that JAX does.
+
+CuPy is imported by the first call with an array on such a device.
 """
 
-from collections.abc import Callable
+from functools import cache
+from importlib import import_module
 from typing import Any
 
-import cupy
 import jax
 import jax.numpy as jnp
 
 from qcore.affine import fake_quantize_data, quantize_data
-from qcore.backends.cupy import kernels
 from qcore.gradient import fake_quantize_gradient
 from qcore.kernels import Declined, declined
 from qcore.spec import QuantSpec
@@ -26,17 +27,34 @@ _now = jax.jit(lambda: jnp.zeros(1, jnp.int32))
 _touch = jax.jit(lambda x: jnp.reshape(x, (-1,))[:1])
 
 
-def _by_cupy(function: Callable[..., Any], *given: Any) -> Any:
-    """Call a function of CuPy's on arrays of JAX, or decline."""
-    devices = {d for x in given if isinstance(x, jax.Array) for d in x.devices()}
-    if len(devices) > 1 or devices.pop().platform not in ("gpu", "cuda"):
+@cache
+def _cupy() -> Any:
+    """Return CuPy, or why it cannot be used."""
+    try:
+        return import_module("cupy")
+    except ImportError as error:  # such as of a version for another CUDA
+        return declined(f"CuPy cannot be imported: {error}")
+
+
+def _by_cupy(function: str, *given: Any) -> Any:
+    """Call a function of `qcore.backends.cupy.cuda` on arrays of JAX, or decline."""
+    arrays = [x for x in given if isinstance(x, jax.Array)]
+    # Before all else: what is traced has no device.
+    if any(isinstance(x, jax.core.Tracer) for x in arrays):
+        return declined("an array is part of a transformed function")
+    devices = {device for x in arrays for device in x.devices()}
+    if len(devices) > 1 or next(iter(devices)).platform not in ("gpu", "cuda"):
         return declined("not on a CUDA device")
-    if given[0].dtype == jnp.bfloat16 and not _has_bfloat16():
+    cupy = _cupy()
+    if isinstance(cupy, Declined):
+        return cupy
+    if given[0].dtype == jnp.bfloat16 and not _has_bfloat16(cupy):
         return declined("CuPy has no bfloat16")
-    with jax.default_device(next(iter(given[0].devices()))):
+    with jax.default_device(next(iter(devices))):
         begun = cupy.from_dlpack(_now())
-    arrays = [cupy.from_dlpack(x) if isinstance(x, jax.Array) else x for x in given]
-    result = function(*arrays)
+    kernels = import_module("qcore.backends.cupy.cuda")
+    lent = [cupy.from_dlpack(x) if isinstance(x, jax.Array) else x for x in given]
+    result = getattr(kernels, function)(*lent)
     if isinstance(result, Declined):
         return result
     parts = result if isinstance(result, tuple) else (result,)
@@ -46,7 +64,7 @@ def _by_cupy(function: Callable[..., Any], *given: Any) -> Any:
     return found if isinstance(result, tuple) else found[0]
 
 
-def _has_bfloat16() -> bool:
+def _has_bfloat16(cupy: Any) -> bool:
     return int(cupy.__version__.partition(".")[0]) >= 14
 
 
@@ -64,7 +82,7 @@ def _(
     k: jax.Array | None,
     /,
 ) -> Any:
-    found = _by_cupy(kernels.tally, rows, _plain(keep), weights, slots, k)
+    found = _by_cupy("tally", rows, _plain(keep), weights, slots, k)
     return found if isinstance(found, Declined) else Tally(*found)
 
 
@@ -72,18 +90,18 @@ def _(
 def _(
     counts: jax.Array, exponents: jax.Array, k: jax.Array, new_k: jax.Array, /
 ) -> Any:
-    found = _by_cupy(kernels.regrid, counts, exponents, k, new_k)
+    found = _by_cupy("regrid", counts, exponents, k, new_k)
     return found if isinstance(found, Declined) else tuple(found)
 
 
 @quantize_data.accelerate(NAME)
 def _(x: jax.Array, scale: jax.Array, zero_point: jax.Array, spec: QuantSpec, /) -> Any:
-    return _by_cupy(kernels.quantize_data, x, scale, zero_point, spec)
+    return _by_cupy("quantize_data", x, scale, zero_point, spec)
 
 
 @fake_quantize_data.accelerate(NAME)
 def _(x: jax.Array, scale: jax.Array, zero_point: jax.Array, spec: QuantSpec, /) -> Any:
-    return _by_cupy(kernels.fake_quantize_data, x, scale, zero_point, spec)
+    return _by_cupy("fake_quantize_data", x, scale, zero_point, spec)
 
 
 @fake_quantize_gradient.accelerate(NAME)
@@ -96,5 +114,5 @@ def _(
     /,
 ) -> Any:
     given = (gradient, x, scale, zero_point, spec)
-    found = _by_cupy(kernels.fake_quantize_gradient, *given)
+    found = _by_cupy("fake_quantize_gradient", *given)
     return found if isinstance(found, Declined) else tuple(found)

@@ -1,5 +1,6 @@
 """JAX: compiled CPU kernels for calls outside of traced functions."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -11,13 +12,13 @@ from qcore.backends.numba.lending import Lender
 from qcore.backends.numba.memory import LARGE
 
 
-def _reason(x: Any) -> str | None:
-    """Return why the memory of an array is out of reach."""
-    if isinstance(x, jax.core.Tracer):
-        return "the array is part of a transformed function"
-    devices = x.devices()
+def _reason(arrays: Sequence[Any]) -> str | None:
+    """Return why the memory of arrays is out of reach."""
+    if any(isinstance(x, jax.core.Tracer) for x in arrays):
+        return "an array is part of a transformed function"
+    devices = {device for x in arrays for device in x.devices()}
     if len(devices) > 1 or any(device.platform != "cpu" for device in devices):
-        return "the array is not on one CPU device"
+        return "the arrays are not on one CPU device"
     return None
 
 

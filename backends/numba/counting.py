@@ -12,30 +12,33 @@ import numpy as np
 
 from qcore.backends.numba.compile import compiled
 from qcore.backends.numba.memory import readonly
-from qcore.backends.numba.patterns import (
-    float_of,
-    part_of,
-    pattern_dtype,
-    patterns,
+from qcore.backends.numba.patterns import part_of, pattern_dtype, patterns
+from qcore.backends.numba.slots import (
+    HIGH,
+    HIGH_INFS,
+    LANES,
+    LOW,
+    LOW_INFS,
+    MAGNITUDE,
+    NANS,
+    SIGNS,
+    WIDTH,
+    find_places,
+    key_of,
+    lanes_of,
+    store,
+    widen,
 )
 from qcore.backends.numba.threads import run, split, thread_count
 from qcore.kernels import declined
-from qcore.statistics.tally import EXPONENTS, K_MAX, Tally, empty_tally
+from qcore.statistics.tally import K_MAX, Tally, empty_tally
 
 PART = 1 << 11
 """Elements of a part: their patterns and places fit the first-level cache."""
-LANES = 8
-"""Tables of exponents, taken in turn: else ReLU's zeros wait for each other."""
 MOST = 1 << 31
 """Elements that 32-bit counters hold."""
 
-MAGNITUDE = np.int32(0x7FFFFFFF)
 INFINITY = np.int32(0x7F800000)
-NORMAL = np.int32(0x00800000)
-SIGNS = np.int32(2 * EXPONENTS)
-
-LOW, HIGH, NANS, LOW_INFS, HIGH_INFS, WIDTH = range(6)
-"""Places in the summary of a row: keys of the range, counts, and k."""
 
 
 def tally(
@@ -51,6 +54,8 @@ def tally(
         return declined("weights are counted by the portable function")
     if pattern_dtype(rows.dtype) is None:
         return declined("the data is of a dtype that compiled code does not know")
+    if k is not None and k.shape != rows.shape[:1]:
+        return declined("k is not one number for each row")
     result = empty_tally(len(rows), slots, rows, k, xp=np)
     if rows.size == 0:
         return result
@@ -103,13 +108,13 @@ def _joined(
     total = np.zeros(len(pieces[0][0]), np.int64)
     joined = np.zeros(6, np.int64)
     for table, summary in pieces:
-        _widen(table, slots, int(summary[WIDTH]), k)
+        widen(table, slots, int(summary[WIDTH]), k)
         total += table
         joined[NANS : HIGH_INFS + 1] += summary[NANS : HIGH_INFS + 1]
     joined[LOW] = min(summary[LOW] for _, summary in pieces)
     joined[HIGH] = max(summary[HIGH] for _, summary in pieces)
     joined[WIDTH] = k
-    _store(total, joined, slots, *result, row)
+    store(total, joined, slots, *result, row)
 
 
 @compiled
@@ -134,7 +139,7 @@ def _count_rows(
         table[:] = 0
         kept = mask[min(row, len(mask) - 1)]
         _count(data[row], kept, slots, k[row], table, summary)
-        _store(
+        store(
             table,
             summary,
             slots,
@@ -162,7 +167,7 @@ def _count(
     """Count one row into a table: slots around zero, exponents by lane and sign."""
     doublings = np.int64(np.log2(slots))
     buffer = np.empty(PART, np.int32)
-    place, lanes = np.empty(PART, np.int32), _lanes(slots)
+    place, lanes = np.empty(PART, np.int32), lanes_of(slots, PART)
     lowest, highest = MAGNITUDE, np.int32(~MAGNITUDE)
     summary[:] = 0
     counted = 0
@@ -185,9 +190,9 @@ def _count(
             wider = min((magnitude >> 23) - 126 - doublings, K_MAX)
             if wider > k:
                 if counted:
-                    _widen(table, slots, k, wider)
+                    widen(table, slots, k, wider)
                 k = wider
-        _places(part, size, np.float32(2.0**-k), np.int32(slots), lanes, place)
+        find_places(part, size, np.float32(2.0**-k), np.int32(slots), lanes, place)
         for i in range(size):
             table[place[i]] += np.uint32(1)
         counted += size
@@ -211,12 +216,7 @@ def _range(part: np.ndarray, size: int) -> tuple[int, int]:
         return least, largest
     low = np.int32(largest_unsigned) if least < 0 else least
     high = largest if largest >= 0 else least
-    return _key(low), _key(high)
-
-
-@compiled
-def _key(pattern: int) -> int:
-    return pattern ^ ((pattern >> np.int32(31)) & MAGNITUDE)
+    return key_of(low), key_of(high)
 
 
 @compiled
@@ -245,94 +245,3 @@ def _finite(
         else:
             summary[LOW_INFS if part[i] < 0 else HIGH_INFS] += 1
     return kept
-
-
-@compiled
-def _places(
-    part: np.ndarray,
-    size: int,
-    inverse: float,
-    slots: int,
-    lanes: np.ndarray,
-    place: np.ndarray,
-) -> None:
-    """Find where each element counts: its slot, or in slot 0 its exponent."""
-    for i in range(size):
-        slot = np.int32(float_of(part[i]) * inverse)
-        signed_exponent = np.int32(np.uint32(part[i]) >> np.uint32(23))
-        place[i] = slots + slot if slot != 0 else lanes[i] + signed_exponent
-
-
-@compiled
-def _lanes(slots: int) -> np.ndarray:
-    """Return where the exponents begin that each element of a part may count in."""
-    lanes = np.empty(PART, np.int32)
-    for i in range(PART):
-        lanes[i] = 2 * slots + i % LANES * SIGNS
-    return lanes
-
-
-@compiled
-def _widen(table: np.ndarray, slots: int, k: int, wider: int) -> None:
-    """Fold the slots onto a wider grid; what reaches slot 0 has exponents."""
-    shift = min(wider - k, 31)
-    if shift <= 0:
-        return
-    for sign in (1, -1):
-        fields = 2 * slots + (sign < 0) * EXPONENTS + k + 127
-        octave = 0
-        for slot in range(1, slots):
-            octave += (slot >> (octave + 1)) > 0
-            place = slots + sign * slot
-            count = table[place]
-            table[place] = 0
-            if count:
-                target = slot >> shift
-                into = slots + sign * target if target else fields + octave
-                table[into] += count
-
-
-@compiled
-def _store(
-    table: np.ndarray,
-    summary: np.ndarray,
-    slots: int,
-    counts: np.ndarray,
-    exponents: np.ndarray,
-    k: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
-    zeros: np.ndarray,
-    nans: np.ndarray,
-    infs: np.ndarray,
-    row: int,
-) -> None:
-    """Write a row's counts in the form of `Tally`, whose signs are the other way."""
-    for sign in range(2):
-        small = 0
-        for field in range(EXPONENTS):
-            count = 0
-            for lane in range(LANES):
-                count += table[2 * slots + lane * SIGNS + sign * EXPONENTS + field]
-            if field:
-                exponents[row, 1 - sign, field] = count
-                small += count
-            else:
-                zeros[row] += count
-        counts[row, 1 - sign, 0] = small
-        for slot in range(1, slots):
-            counts[row, 1 - sign, slot] = table[slots + (1 - 2 * sign) * slot]
-    k[row] = summary[WIDTH]
-    nans[row] = summary[NANS]
-    infs[row, 0], infs[row, 1] = summary[LOW_INFS], summary[HIGH_INFS]
-    if summary[LOW] <= summary[HIGH]:
-        low[row] = _flushed(np.int32(summary[LOW]))
-        high[row] = _flushed(np.int32(summary[HIGH]))
-
-
-@compiled
-def _flushed(key: int) -> float:
-    """Return the number of a key, and zero for what counts as zero."""
-    pattern = _key(key)  # which turns it back
-    small = (pattern & MAGNITUDE) < NORMAL
-    return np.float32(0) if small else float_of(pattern)

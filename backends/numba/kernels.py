@@ -46,16 +46,23 @@ def register(library: str, lent: Callable[[Function, str], Function]) -> None:
             kernel.accelerate(library)(native)
 
 
+def _declining(reason: str) -> Function:
+    answer = declined(reason)
+    return lambda *_, **__: answer
+
+
 def _deferred(module: str, name: str) -> Function:
     """Return a function that is imported when it is called."""
 
     @cache
     def imported() -> Function:
         try:
+            if import_module("numba").config.DISABLE_JIT:
+                return _declining("NUMBA_DISABLE_JIT is set")
             found = import_module(f"qcore.backends.numba.{module}")
-        except ImportError as error:  # such as for a NumPy that numba does not know
-            reason = declined(f"numba cannot be imported: {error}")
-            return lambda *_, **__: reason
+        # Such as for a NumPy that numba does not know, or without the library of LLVM.
+        except Exception as error:
+            return _declining(f"numba cannot be imported: {error}")
         function: Function = getattr(found, name)
         return function
 

@@ -1,6 +1,6 @@
 """Functions on NumPy's arrays, lent to a library whose arrays are memory too."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,7 +28,7 @@ class Lender:
     kind
         The class of its arrays.
     reason
-        Returns why the memory of an array is out of reach, if it is.
+        Returns why the memory of some arrays is out of reach, if it is.
     to_numpy
         Returns the same memory.
     from_numpy
@@ -36,7 +36,7 @@ class Lender:
     """
 
     kind: type
-    reason: Callable[[Any], str | None]
+    reason: Callable[[Sequence[Any]], str | None]
     to_numpy: Callable[[Any], np.ndarray]
     from_numpy: Callable[[np.ndarray, Any, bool], Any]
 
@@ -62,10 +62,9 @@ class Lender:
                     return lent[id(x)]
                 return self.from_numpy(x, first, is_like)
 
-            for x in (first, *arguments, *options.values()):
-                reason = self._reason(x)
-                if reason is not None:
-                    return declined(reason)
+            reason = self.reason(self._owned((first, *arguments, *options.values())))
+            if reason is not None:
+                return declined(reason)
             given = [host(x) for x in (first, *arguments)]
             named = {name: host(x) for name, x in options.items()}
             with np.errstate(all="ignore"):
@@ -81,14 +80,15 @@ class Lender:
 
         return native
 
-    def _reason(self, x: Any) -> str | None:
-        """Return why an argument is out of reach, if it is."""
-        if isinstance(x, self.kind):
-            return self.reason(x)
-        if isinstance(x, Statistics):
-            reasons = map(self.reason, _arrays(x).values())
-            return next((reason for reason in reasons if reason is not None), None)
-        return None
+    def _owned(self, arguments: Iterable[Any]) -> list[Any]:
+        """Return the arrays of the library among arguments, and those of states."""
+        found = []
+        for x in arguments:
+            if isinstance(x, self.kind):
+                found.append(x)
+            elif isinstance(x, Statistics):
+                found += _arrays(x).values()
+        return found
 
 
 def _arrays(statistics: Statistics) -> dict[str, Any]:
@@ -103,7 +103,14 @@ def solve_on_host(
     options: tuple[tuple[str, Any], ...],
     /,
 ) -> Any:
-    """Return what the kernel `solve` does on NumPy, in all of its steps."""
+    """Return what the kernel `solve` does on NumPy, in all of its steps.
+
+    A method of somebody else may ask for arrays of its library.
+    """
+    if not method.function.__module__.startswith("qcore.methods."):
+        return declined("a method that was registered from outside")
+    if any(hasattr(value, "shape") for _, value in options):
+        return declined("an option is an array")
     xp = namespace(low)
     with arithmetic(xp):
         return solve(low, statistics, spec, method, options, xp=xp)

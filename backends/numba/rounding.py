@@ -92,6 +92,8 @@ def not_served(
         return declined(f"rounding {spec.rounding} is of the portable function")
     if not (isinstance(x, np.ndarray) and pattern_dtype(x.dtype)):
         return declined("the data is of a dtype that compiled code does not know")
+    if x.ndim == 0:
+        return declined("a single number")
     if scale.size != 1 or zero_point.size != 1:
         expected = scale_shape(x.shape, spec.granularity)
         if scale.shape != expected or zero_point.shape != expected:

@@ -46,5 +46,8 @@ def run(function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> list[A
     if threads <= 1:
         return [function(*job) for job in jobs]
     with ThreadPoolExecutor(threads) as pool:
-        parts = [pool.submit(copy_context().run, function, *job) for job in jobs]
+        try:
+            parts = [pool.submit(copy_context().run, function, *job) for job in jobs]
+        except RuntimeError:  # the interpreter shuts down: no thread may start
+            return [function(*job) for job in jobs]
         return [part.result() for part in parts]

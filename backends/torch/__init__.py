@@ -14,6 +14,5 @@ for compiler, module in (
     ("triton", "search"),
     ("cuda.bindings", "cuda"),
 ):
-    name = f"{__name__}.{module}"
-    if is_found(compiler) and is_found(name):
-        import_module(name)
+    if is_found(compiler):
+        import_module(f"{__name__}.{module}")

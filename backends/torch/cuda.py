@@ -1,25 +1,39 @@
 """PyTorch: CUDA C for tensors on a CUDA device, by way of NVIDIA's cuda-bindings.
 
-`tally` and `regrid` serve such tensors. The other functions serve no call by
-themselves: Triton's kernels do.
+cuda-bindings is imported by the first call with a tensor on such a device.
 """
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import torch
 
-from qcore.backends.cuda import driver, gradient, rounding
+from qcore import affine
+from qcore import gradient as portable_gradient
+from qcore.backends.cuda import gradient, kernels, rounding
 from qcore.backends.cuda import regrid as regridding
 from qcore.backends.cuda import tally as tallying
 from qcore.backends.cuda.device import Argument, Kind, offsets
 from qcore.backends.cuda.source import Program
-from qcore.kernels import declined
+from qcore.backends.found import is_found
+from qcore.backends.torch import search_solve
+from qcore.backends.torch.library import NAME, unplain
+from qcore.kernels import Declined, declined
+from qcore.methods.solve import solve
 from qcore.spec import QuantSpec
 from qcore.statistics import tally as portable
 
-NAME = "torch"
+
+@cache
+def _driver() -> Any:
+    """Return the driver and NVRTC, or why there is none."""
+    try:
+        driver = import_module("qcore.backends.cuda.driver")
+    except ImportError as error:  # such as of a version that Python is too new for
+        return declined(f"cuda-bindings cannot be imported: {error}")
+    return driver if driver.has_compiler() else declined("NVRTC is not installed")
 
 
 class TorchDevice:
@@ -28,7 +42,7 @@ class TorchDevice:
     def __init__(self, ordinal: int) -> None:
         self.ordinal = ordinal
         self.device = torch.device("cuda", ordinal)
-        facts = driver.facts(ordinal)
+        facts = _driver().facts(ordinal)
         self.multiprocessors = facts.multiprocessors
         self.threads = facts.threads
         self.shared = facts.shared
@@ -48,6 +62,10 @@ class TorchDevice:
             for (begin, end), (shape, dtype) in zip(places, kinds, strict=True)
         ]
 
+    def numbers(self, values: tuple[float, ...], /) -> torch.Tensor:
+        """Return float64 numbers, there when this returns."""
+        return torch.tensor(values, dtype=torch.float64, device=self.device)
+
     def pointer(self, array: torch.Tensor, /) -> int:
         """Return the address of an array."""
         return array.data_ptr()
@@ -64,7 +82,7 @@ class TorchDevice:
     ) -> None:
         """Launch a kernel on the current stream."""
         stream = torch.cuda.current_stream(self.device).cuda_stream
-        driver.launch(
+        _driver().launch(
             self.ordinal, stream, program, kernel, grid, block, shared, arguments
         )
 
@@ -77,18 +95,27 @@ def _dtype(name: str) -> torch.dtype:
 device_of = cache(TorchDevice)
 
 
-def _on_device(function: Callable[..., Any], *given: Any) -> Any:
+def on_device(function: Callable[..., Any], /, *given: Any, **named: Any) -> Any:
     """Call a function of launches on the device of the first argument, or decline."""
     x = given[0]
     if x.device.type != "cuda" or torch.version.cuda is None:  # AMD's say so too
         return declined("not on a CUDA device")
-    if not driver.has_compiler():
-        return declined("NVRTC is not installed")
-    if any(isinstance(y, torch.Tensor) and y.device != x.device for y in given):
+    every = (*given, *named.values())
+    if any(isinstance(y, torch.Tensor) and y.device != x.device for y in every):
         return declined("on several devices")
+    reason = unplain(*every)
+    if reason is not None:
+        return declined(reason)
+    if isinstance(_driver(), Declined):
+        return _driver()
     with torch.cuda.device(x.device), torch.no_grad():
-        arrays = [y.contiguous() if isinstance(y, torch.Tensor) else y for y in given]
-        return function(device_of(x.device.index), *arrays)
+        options = {name: _contiguous(y) for name, y in named.items()}
+        device = device_of(x.device.index)
+        return function(device, *map(_contiguous, given), **options)
+
+
+def _contiguous(x: Any) -> Any:
+    return x.contiguous() if isinstance(x, torch.Tensor) else x
 
 
 @portable.tally.accelerate(NAME)
@@ -101,7 +128,7 @@ def tally(
     /,
 ) -> Any:
     """Count rows: see `qcore.statistics.tally.tally`."""
-    return _on_device(tallying.tally, rows, keep, weights, slots, k)
+    return on_device(tallying.tally, rows, keep, weights, slots, k)
 
 
 @portable.regrid.accelerate(NAME)
@@ -113,7 +140,7 @@ def regrid(
     /,
 ) -> Any:
     """Widen slots: see `qcore.statistics.tally.regrid`."""
-    return _on_device(regridding.regrid, counts, exponents, k, new_k)
+    return on_device(regridding.regrid, counts, exponents, k, new_k)
 
 
 def quantize_data(
@@ -124,7 +151,7 @@ def quantize_data(
     /,
 ) -> Any:
     """Return codes: see `qcore.affine.quantize_data`."""
-    return _on_device(rounding.quantize, x, scale, zero_point, spec)
+    return on_device(rounding.quantize, x, scale, zero_point, spec)
 
 
 def fake_quantize_data(
@@ -135,7 +162,7 @@ def fake_quantize_data(
     /,
 ) -> Any:
     """Return rounded data: see `qcore.affine.fake_quantize_data`."""
-    return _on_device(rounding.fake_quantize, x, scale, zero_point, spec)
+    return on_device(rounding.fake_quantize, x, scale, zero_point, spec)
 
 
 def fake_quantize_gradient(
@@ -147,6 +174,24 @@ def fake_quantize_gradient(
     /,
 ) -> Any:
     """Return gradients: see `qcore.gradient.fake_quantize_gradient`."""
-    return _on_device(
+    return on_device(
         gradient.fake_quantize_gradient, gradient_of_result, x, scale, zero_point, spec
     )
+
+
+def _solve(low: torch.Tensor, *given: Any) -> Any:
+    if low.device.type != "cuda" or torch.version.cuda is None:
+        return declined("not on a CUDA device")
+    if isinstance(_driver(), Declined):  # the portable way takes less memory
+        return _driver()
+    return search_solve.solve(low, *given)
+
+
+# Triton's kernels are as fast and take more layouts of scales: beside them these would
+# only be asked first and decline more.
+if not is_found("triton"):
+    affine.quantize_data.accelerate(NAME)(quantize_data)
+    affine.fake_quantize_data.accelerate(NAME)(fake_quantize_data)
+    portable_gradient.fake_quantize_gradient.accelerate(NAME)(fake_quantize_gradient)
+    solve.accelerate(NAME)(_solve)
+    kernels.register(NAME, on_device)

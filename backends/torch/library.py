@@ -1,11 +1,13 @@
 """PyTorch: counting by its own operators, states as pytrees."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch._subclasses import FakeTensor
 from torch.autograd.forward_ad import unpack_dual
 from torch.utils import _pytree
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from qcore.arithmetic import divide
 from qcore.libraries import Library, register_library
@@ -17,6 +19,9 @@ from qcore.transfer import to_host
 NAME = "torch"
 PLAIN = torch.Tensor, torch.nn.Parameter
 """Other classes of tensors may hold their values elsewhere."""
+
+
+_parts_of: Callable[[torch.Tensor], Any] = unpack_dual
 
 
 def _is_concrete(x: Any) -> bool:
@@ -39,6 +44,8 @@ def unplain(*arguments: object) -> str | None:
     str or None
         The reason to decline, or None if there is none.
     """
+    if torch.jit.is_tracing() or is_in_torch_dispatch_mode():
+        return "PyTorch records the operators of the portable function"
     for x in arguments:
         if not isinstance(x, torch.Tensor):
             continue
@@ -47,7 +54,7 @@ def unplain(*arguments: object) -> str | None:
         if type(x) not in PLAIN or x.layout != torch.strided or x.is_neg():
             return "the tensor is not plain memory"
         is_followed = x.requires_grad and torch.is_grad_enabled()
-        if is_followed or unpack_dual(x).tangent is not None:
+        if is_followed or _parts_of(x).tangent is not None:
             return "autograd follows the portable function alone"
     return None
 

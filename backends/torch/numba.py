@@ -1,5 +1,7 @@
 """PyTorch: compiled CPU kernels, which see the memory of tensors as it is."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -8,9 +10,11 @@ from qcore.backends.numba.lending import Lender
 from qcore.backends.torch.library import unplain
 
 
-def _reason(x: torch.Tensor) -> str | None:
-    """Return why the memory of a tensor is out of reach."""
-    return "the tensor is not on the CPU" if x.device.type != "cpu" else unplain(x)
+def _reason(tensors: Sequence[torch.Tensor]) -> str | None:
+    """Return why the memory of tensors is out of reach."""
+    if any(x.device.type != "cpu" for x in tensors):
+        return "a tensor is not on the CPU"
+    return unplain(*tensors)
 
 
 def _to_numpy(x: torch.Tensor) -> np.ndarray:

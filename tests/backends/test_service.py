@@ -6,6 +6,7 @@ import pytest
 
 from qcore import backends, quantize
 from qcore.kernels import declined, kernels
+from qcore.libraries import load_backends
 from qcore.spec import QParams, QuantSpec
 
 qparams = QParams(np.float32(0.5), np.int32(0), QuantSpec())
@@ -23,7 +24,7 @@ def declining():
 
     yield
     kernel.natives["numpy"] = natives
-    del kernel.declines[__name__]
+    del kernel.declines["numpy", __name__]
 
 
 def service_of(kernel, library):
@@ -42,6 +43,33 @@ def test_the_report_tells_why_a_native_function_declined():
     assert service.natives[0] == __name__
     assert service.declines[__name__] == "it is a test"
     assert f"{__name__} declined: it is a test" in str(backends.report())
+
+
+@pytest.mark.usefixtures("declining")
+def test_a_decline_is_told_of_the_library_whose_arrays_were_declined():
+    quantize(np.ones(3, np.float32), qparams)
+    kernel = kernels()["quantize_data"]
+    assert ("numpy", __name__) in kernel.declines
+    assert ("torch", __name__) not in kernel.declines
+
+
+def test_a_backend_that_fails_to_load_fails_again_and_is_reported(monkeypatch):
+    class Broken:
+        name = "json"  # a library that is there
+
+        def load(self):
+            raise OSError("no driver")
+
+    def found(*, group, name="json"):
+        assert group == "qcore.backends"
+        return [Broken()] if name == "json" else []
+
+    monkeypatch.setattr("qcore.libraries.entry_points", found)
+    monkeypatch.setattr("qcore.backends.service.entry_points", found)
+    for _ in range(2):
+        with pytest.raises(OSError, match="no driver"):
+            load_backends("json")
+    assert backends.report().failures == {"json": "OSError: no driver"}
 
 
 def test_the_report_has_the_versions_of_what_is_installed():

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,12 @@ def refusal(path: Path) -> str:
     assert message.startswith(str(path))
     assert "\n" not in message
     return message
+
+
+def test_widths_that_no_histogram_has_are_refused(tmp_path: Path) -> None:
+    histogram = replace(Histogram.of(X), k=np.int32([-(10**9)]))
+    save(tmp_path / "s", {"x": histogram})
+    assert "k from -1000000000" in refusal(tmp_path / "s")
 
 
 @pytest.mark.parametrize("keep", [0, 5, 100, -1])

@@ -111,3 +111,10 @@ def test_a_gradient_of_another_shape_is_refused(array):
     said = r"`gradient` must have the shape of the data, \(2, 3\); got \(3,\)"
     with pytest.raises(ValueError, match=said):
         straight_through(x[0, :], x, qparams)
+
+
+def test_a_gradient_of_integers_is_refused(array):
+    x = array(np.zeros(3, np.float32))
+    qparams = QParams(array(np.float32([1])), array(np.int32([0])), QuantSpec())
+    with pytest.raises(TypeError, match="`gradient` must be floating-point"):
+        straight_through(array(np.zeros(3, np.int16)), x, qparams)

@@ -110,8 +110,15 @@ def regrid_cases():
         exponents = rng.integers(0, 2**40, (9, 2, 256))
         k = rng.integers(-126, 100, 9).astype(np.int32)
         steps = np.array([0, 1, 2, 3, 5, 6, 7, 12, 26], np.int32)
-        for name, new_k in (("some", k + steps), ("none", k), ("all", 0 * k + 126)):
-            given = (counts, exponents, k, new_k)
+        highest = 0 * k + 126
+        for name, old_k, new_k in (
+            ("some", k, k + steps),
+            ("none", k, k),
+            ("all", k, highest),
+            # Beyond all grids, where counts have no exponent of a float32.
+            ("the highest", highest, highest + steps),
+        ):
+            given = (counts, exponents, old_k, new_k)
             expected = regrid.reference(*given, xp=xp)
             cases[f"{slots} slots, {name} widened"] = Case(given, expected)
     return cases

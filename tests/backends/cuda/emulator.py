@@ -85,6 +85,9 @@ class Emulator:
             arrays.append(memory[begin:end].view(dtype_of(dtype)).reshape(shape))
         return arrays
 
+    def numbers(self, values):
+        return np.array(values, np.float64)
+
     def pointer(self, array):
         return array.ctypes.data
 

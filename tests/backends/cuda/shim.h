@@ -70,6 +70,14 @@ template <class T> static T __shfl_xor_sync(unsigned, T value, int lane) {
   meet_warp();
   return value;
 }
+template <class T> static T __shfl_up_sync(unsigned, T value, int lanes) {
+  std::memcpy(exchange_[threadIdx.x], &value, sizeof(T));
+  meet_warp();
+  int lane = threadIdx.x % 32;
+  std::memcpy(&value, exchange_[lane < lanes ? threadIdx.x : threadIdx.x - lanes], sizeof(T));
+  meet_warp();
+  return value;
+}
 template <class T> static T __ldcs(const T* p) { return *p; }
 template <class T> static void __stcs(T* p, T value) { *p = value; }
 static unsigned __float_as_uint(float f) { unsigned u; std::memcpy(&u, &f, 4); return u; }

@@ -8,7 +8,15 @@ from importlib.util import find_spec
 
 import pytest
 
-from qcore.backends.cuda import gradient, regrid, rounding, tally
+from qcore.backends.cuda import (
+    entropy,
+    errors,
+    gradient,
+    regrid,
+    rounding,
+    search,
+    tally,
+)
 from qcore.backends.cuda.source import FOLDER
 from qcore.formats import parse_format
 from tests.backends.cuda.cases import DTYPES
@@ -19,6 +27,9 @@ CAPABILITIES = (75, 80, 89, 90, 100, 120)
 def programs():
     """Return all programs that a launch may ask for."""
     yield regrid.PROGRAM
+    yield errors.program()
+    yield entropy.program()
+    yield search.program()
     for dtype in DTYPES:
         for table in (tally.IN_SHARED, tally.IN_GLOBAL, tally.WEIGHTED):
             for has_mask in (False, True):
@@ -54,6 +65,9 @@ def test_every_variant_compiles(program):
     "program",
     [
         regrid.PROGRAM,
+        errors.program(),
+        entropy.program(),
+        search.program(),
         tally.program("float16", tally.IN_SHARED, False),
         rounding.program("float16", parse_format("float8_e4m3fn")),
         gradient.program("float64", parse_format("int8")),

@@ -1,5 +1,6 @@
 """On a GPU the kernels make what the portable functions make on the CPU."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from qcore.kernels import Declined
+from qcore.statistics import Histogram
 from qcore.statistics.tally import tally
 from tests.backends.cuda.cases import (
     assert_same_bits,
@@ -30,13 +32,29 @@ REGRIDS = regrid_cases()
 ROUNDINGS = rounding_cases()
 
 
+CYCLES = 200_000_000
+"""About a tenth of a second."""
+REST = """
+extern "C" __global__ void rest(long long cycles) {
+  long long start = clock64();
+  while (clock64() - start < cycles) {}
+}
+"""
+
+
 @dataclass
 class Way:
-    """How a library calls the kernels, and how arrays get there and back."""
+    """How a library calls the kernels, and how arrays get there and back.
+
+    `behind_work` makes a stream current, calls a function with 0 to have memory and
+    code there, and with 1 while the stream is busy; it tells whether it was so to the
+    end of the call. All work is done when it returns.
+    """
 
     kernels: Any
     put: Any
     get: Any
+    behind_work: Callable[[Callable[[int], None]], bool]
 
 
 def by_torch():
@@ -54,7 +72,19 @@ def by_torch():
             return x.view(torch.int16).cpu().numpy().view(ml_dtypes.bfloat16)
         return x.cpu().numpy()
 
-    return Way(import_module("qcore.backends.torch.cuda"), put, get)
+    def behind_work(function):
+        stream, done = torch.cuda.Stream(), torch.cuda.Event()
+        torch.cuda.synchronize()
+        with torch.cuda.stream(stream):
+            function(0)
+            torch.cuda._sleep(CYCLES)
+            function(1)
+            done.record()
+            is_busy = not done.query()
+        torch.cuda.synchronize()
+        return is_busy
+
+    return Way(import_module("qcore.backends.torch.cuda"), put, get, behind_work)
 
 
 def by_cupy():
@@ -70,7 +100,18 @@ def by_cupy():
     def get(x):
         return x.view(cupy.dtype(f"u{x.dtype.itemsize}")).get().view(x.dtype)
 
-    return Way(import_module("qcore.backends.cupy.kernels"), put, get)
+    def behind_work(function):
+        rest = cupy.RawKernel(REST, "rest")
+        cupy.cuda.Device().synchronize()
+        with cupy.cuda.Stream(non_blocking=True) as stream:
+            function(0)
+            rest((1,), (1,), (np.int64(CYCLES),))
+            function(1)
+            is_busy = not stream.done
+        cupy.cuda.Device().synchronize()
+        return is_busy
+
+    return Way(import_module("qcore.backends.cupy.cuda"), put, get, behind_work)
 
 
 @pytest.fixture(scope="module", params=["torch", "cupy"])
@@ -81,7 +122,7 @@ def way(request):
 
 
 def call(way, function, given):
-    """Return what a kernel makes, as arrays of NumPy."""
+    """Return what a kernel makes, as arrays of NumPy, or why it declines."""
     there = [way.put(x) if isinstance(x, np.ndarray) else x for x in given]
     found = getattr(way.kernels, function)(*there)
     if isinstance(found, Declined):
@@ -91,7 +132,9 @@ def call(way, function, given):
 
 
 def assert_equal(way, function, case):
-    for pair in zip(call(way, function, case.given), case.expected, strict=True):
+    found = call(way, function, case.given)
+    assert not isinstance(found, Declined), found.reason
+    for pair in zip(found, case.expected, strict=True):
         assert_same_bits(*pair)
 
 
@@ -133,21 +176,58 @@ def test_gradients_equal_the_portable_ones(way, given):
     case = gradient_case(given)
     found = call(way, "fake_quantize_gradient", case.given)
     if isinstance(found, Declined):
+        assert found.reason == "blocks along another axis than the last"
         return
     assert_same_bits(found[0], case.expected[0])
     np.testing.assert_allclose(found[1], case.expected[1], rtol=2e-6, atol=1e-5)
 
 
+def test_kernels_run_on_the_current_stream_and_wait_for_nothing(way):
+    x = way.put(np.zeros((3, 5000), np.float32))
+    k = way.put(np.full(3, -4, np.int32))
+    case = tally_case(np.ones((3, 5000), np.float32), 256, [-4] * 3)
+    found = []
+
+    def count(value):
+        x[...] = value
+        found[:] = way.kernels.tally(x, None, None, 256, k)
+
+    assert way.behind_work(count)
+    for part, expected in zip(found, case.expected, strict=True):
+        assert_same_bits(way.get(part), expected)
+
+
+def test_a_histogram_is_updated_without_waiting_for_the_gpu():
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("torch sees no GPU")
+    first, other = (torch.randn(9, 5000, device="cuda") * s for s in (1, 100))
+    histogram = Histogram.of(first).update(other)  # compiles
+    tally.declines.pop("qcore.backends.torch.cuda", None)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        histogram = histogram.update(first).update(1000 * other)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert "qcore.backends.torch.cuda" not in tally.declines
+    expected = Histogram.of(first.cpu()).update(other.cpu())
+    expected = expected.update(first.cpu()).update(1000 * other.cpu())
+    assert torch.equal(histogram.counts.cpu(), expected.counts)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_an_array_of_jax_goes_by_cupy_and_back(dtype):
-    jax, qcore = import_module("jax"), import_module("qcore")
-    if find_spec("cupy") is None or jax.default_backend() != "gpu":
-        pytest.skip("no CuPy, or JAX sees no GPU")
+    jax = pytest.importorskip("jax", reason="jax is not installed")
+    pytest.importorskip("cupy", reason="cupy is not installed")
+    if jax.default_backend() != "gpu":
+        pytest.skip("jax sees no GPU")
+    qcore = import_module("qcore")
     case = tally_case(rows(3, 40_000, dtype), 256, [-4, -4, -4])
     x = jax.numpy.asarray(case.given[0])
     namespace = qcore.libraries.namespace(x)
     with qcore.libraries.arithmetic(namespace):
         k = jax.numpy.asarray(case.given[4])
+        tally.declines.pop("qcore.backends.jax.cuda", None)
         found = tally(x, None, None, 256, k, xp=namespace)
         assert "qcore.backends.jax.cuda" not in tally.declines
         for part, expected in zip(found, case.expected, strict=True):

@@ -6,11 +6,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from array_api_compat import numpy as xp
 
+from qcore import parse_format
 from qcore.backends.cuda.gradient import fake_quantize_gradient
 from qcore.backends.cuda.rounding import quantize
+from qcore.backends.cuda.search import search_symmetric
 from qcore.backends.cuda.tally import tally
+from qcore.libraries import arithmetic
+from qcore.methods.step_search import search_symmetric as portable_search
 from tests.backends.cuda.cases import (
+    Case,
     assert_same_bits,
     gradient_case,
     quantize_case,
@@ -34,9 +40,10 @@ def by_torch(monkeypatch):
     pytest.importorskip("cuda.bindings", reason="cuda-bindings is not installed")
     torch = import_module("torch")
     cuda = import_module("qcore.backends.torch.cuda")
+    driver = import_module("qcore.backends.cuda.driver")
     facts = SimpleNamespace(multiprocessors=2, threads=2048, shared=10**5)
     facts.shared_of_block = 99_000
-    api = cuda.driver.driver
+    api = driver.driver
 
     def launch_kernel(function, *numbers):
         grid, y, z, block, v, w, shared, stream, pointers, extra = numbers
@@ -45,9 +52,12 @@ def by_torch(monkeypatch):
         run(*function, grid, block, shared, pointers)
         return (api.CUresult.CUDA_SUCCESS,)
 
-    monkeypatch.setattr(cuda.driver, "facts", lambda _: facts)
-    monkeypatch.setattr(cuda.driver, "_function", lambda _, *function: function)
+    monkeypatch.setattr(cuda, "_driver", lambda: driver)
+    monkeypatch.setattr(driver, "facts", lambda _: facts)
+    monkeypatch.setattr(driver, "_function", lambda _, *function: function)
     monkeypatch.setattr(api, "cuLaunchKernel", launch_kernel)
+    success = api.CUresult.CUDA_SUCCESS
+    monkeypatch.setattr(api, "cuCtxGetCurrent", lambda: (success, 1))
     stream = SimpleNamespace(cuda_stream=2**40)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _: stream)
     device = cuda.TorchDevice(0)
@@ -96,6 +106,18 @@ def test_counts_are_those_of_the_portable_function(way):
     found = call(way, tally, case)
     for pair in zip(found, case.expected, strict=True):
         assert_same_bits(*pair)
+
+
+def test_errors_of_steps_are_those_of_the_portable_function(way):
+    counts = np.random.default_rng(0).integers(0, 99, (2, 2, 64))
+    steps, every = np.linspace(0.5, 9, 90)[None], np.ones((2, 90), np.bool_)
+    given = counts, steps, every, parse_format("float4_e2m1fn")
+    with arithmetic(xp):
+        expected = portable_search.reference(*given, xp=xp)
+    (found,) = call(way, search_symmetric, Case(given, (expected,)))
+    best = np.argmin(expected, axis=1)
+    np.testing.assert_array_equal(np.argmin(found, axis=1), best)
+    np.testing.assert_allclose(found.min(axis=1), expected.min(axis=1), 1e-9)
 
 
 def test_codes_are_those_of_the_portable_function(way):

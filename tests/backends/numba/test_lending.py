@@ -11,6 +11,7 @@ from qcore.affine import fake_quantize_data, quantize_data
 from qcore.gradient import fake_quantize_gradient
 from qcore.kernels import Declined
 from qcore.libraries import arithmetic, library_name, namespace
+from qcore.methods import registry
 from qcore.methods.solve import solve
 from qcore.statistics.tally import tally
 
@@ -164,3 +165,61 @@ def test_large_results_are_taken_over_by_jax_as_they_are():
     memory = empty((LARGE,), np.dtype(np.float32))
     found = _from_numpy(memory, jax.numpy.ones(1), False)
     assert found.unsafe_buffer_pointer() == memory.ctypes.data
+
+
+def torch_qparams(torch):
+    scale, zero_point = torch.tensor(0.03), torch.tensor(0, dtype=torch.int32)
+    return qcore.QParams(scale, zero_point, QuantSpec())
+
+
+OLD = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+
+
+@OLD
+@pytest.mark.parametrize("record", ["jit.trace", "make_fx"])
+def test_what_pytorch_records_computes_anew_for_other_data(record):
+    torch = pytest.importorskip("torch")
+    x, qparams = torch.linspace(-5, 5, 9), torch_qparams(torch)
+
+    def function(x):
+        return qcore.fake_quantize(x, qparams)
+
+    if record == "make_fx":
+        proxies = pytest.importorskip("torch.fx.experimental.proxy_tensor")
+        recorded = proxies.make_fx(function)(x)
+    else:
+        recorded = torch.jit.trace(function, x, check_trace=False)
+    np.testing.assert_array_equal(recorded(x + 1), function(x + 1))
+
+
+@OLD
+def test_tangents_of_forward_mode_are_the_portable_ones():
+    torch = pytest.importorskip("torch")
+    forward = torch.autograd.forward_ad
+    qparams = torch_qparams(torch)
+    with forward.dual_level():
+        scale = forward.make_dual(qparams.scale, torch.ones(()))
+        x = torch.tensor([0.3, -0.09, 99.0])
+        found = qcore.fake_quantize(
+            x, qcore.QParams(scale, qparams.zero_point, qparams.spec)
+        )
+        tangent = forward.unpack_dual(found).tangent
+    assert tangent.tolist() == [10, -3, 127]  # the codes
+
+
+@pytest.mark.parametrize("xp", ["torch", "jax"], indirect=True)
+def test_a_method_from_outside_is_given_arrays_of_its_library(xp, array, monkeypatch):
+    for table in ("_methods", "_aliases"):
+        monkeypatch.setattr(registry, table, dict(getattr(registry, table)))
+    kinds = []
+
+    @qcore.register_method("kind", needs=(qcore.Histogram,))
+    def kind(statistics, _, /, *, xp):
+        kinds.append(type(statistics.min))
+        return statistics.min, xp.maximum(statistics.max, statistics.min)
+
+    x = array(data()[1:])
+    histogram = qcore.Histogram.of(x, bins=8192, granularity=ROWS)
+    qcore.compute_range(histogram, QuantSpec(), "kind")
+    assert kinds
+    assert not any(issubclass(found, np.ndarray) for found in kinds), xp

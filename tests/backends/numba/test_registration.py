@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("numba")
 
+from qcore.backends.numba import compile
 from qcore.backends.numba.compile import compiled
 from qcore.backends.numba.kernels import SERVED
 from qcore.backends.numba.regridding import regrid
@@ -41,6 +43,42 @@ def test_a_numba_that_cannot_be_imported_is_done_without():
     values, reasons = run(code + "print(fake_quantize_data.declines)").splitlines()
     assert values == "[0.5 0.5]"
     assert "cannot be imported" in reasons
+
+
+@pytest.mark.parametrize(
+    ("breaking", "reason"),
+    [
+        ("raise OSError('no libllvmlite.so')", "no libllvmlite.so"),
+        ("class config: DISABLE_JIT = True", "NUMBA_DISABLE_JIT is set"),
+    ],
+)
+def test_a_numba_that_cannot_compile_is_done_without(tmp_path, breaking, reason):
+    (tmp_path / "numba.py").write_text(breaking)
+    code = f"sys.path.insert(0, {str(tmp_path)!r})\n"
+    code += "print(qcore.fake_quantize(x, qparams))\n"
+    values, reasons = run(code + "print(fake_quantize_data.declines)").splitlines()
+    assert values == "[0.5 0.5]"
+    assert reason in reasons
+
+
+def test_work_is_done_without_threads_while_python_exits():
+    code = """
+import atexit
+big = np.ones(1 << 20, np.float32)
+atexit.register(lambda: print(qcore.Histogram.of(big, bins=4).counts.sum()))
+"""
+    assert run(code).split() == [str(1 << 20)]
+
+
+def test_what_is_kept_on_disk_is_of_the_files_as_they_are(tmp_path, monkeypatch):
+    folder = Path(compile.__file__).parent
+    for file in folder.glob("*.py"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    monkeypatch.setattr(compile, "__file__", str(tmp_path / "compile.py"))
+    before = compile._folder.__wrapped__("")
+    with (tmp_path / "rules.py").open("a") as file:
+        file.write("# an edit\n")
+    assert compile._folder.__wrapped__("") != before
 
 
 def test_a_function_whose_code_has_no_place_on_disk_is_compiled_all_the_same():

@@ -26,7 +26,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from qcore.backends.torch import search_solve as native_solve
+from qcore.backends import entries as native_solve
 
 IS_INTERPRETED = os.environ.get("TRITON_INTERPRET", "0") == "1"
 HAS_GPU = torch.cuda.is_available() and not IS_INTERPRETED

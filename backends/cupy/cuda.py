@@ -1,36 +1,18 @@
 """CuPy: the kernels that are served by CUDA C."""
 
-from collections.abc import Callable
 from typing import Any
 
 import cupy
 
 from qcore import affine
 from qcore import gradient as portable_gradient
-from qcore.backends.cuda import gradient, rounding
+from qcore.backends.cuda import gradient, kernels, rounding
 from qcore.backends.cuda import regrid as regridding
 from qcore.backends.cuda import tally as tallying
-from qcore.backends.cupy.device import device_of
+from qcore.backends.cupy.device import on_device
 from qcore.backends.cupy.library import NAME
-from qcore.kernels import declined
 from qcore.spec import QuantSpec
 from qcore.statistics import tally as portable
-
-
-def _on_device(function: Callable[..., Any], *given: Any) -> Any:
-    """Call a function of launches on the device of the first argument, or decline."""
-    ordinal = given[0].device.id
-    if any(isinstance(y, cupy.ndarray) and y.device.id != ordinal for y in given):
-        return declined("on several devices")
-    with cupy.cuda.Device(ordinal):
-        return function(device_of(ordinal), *map(_contiguous, given))
-
-
-def _contiguous(x: Any) -> Any:
-    """Return an array without gaps; 0-d stays 0-d, and what is no array what it is."""
-    if isinstance(x, cupy.ndarray) and not x.flags.c_contiguous:
-        return cupy.ascontiguousarray(x)
-    return x
 
 
 @portable.tally.accelerate(NAME)
@@ -43,7 +25,7 @@ def tally(
     /,
 ) -> Any:
     """Count rows: see `qcore.statistics.tally.tally`."""
-    return _on_device(tallying.tally, rows, keep, weights, slots, k)
+    return on_device(tallying.tally, rows, keep, weights, slots, k)
 
 
 @portable.regrid.accelerate(NAME)
@@ -55,7 +37,7 @@ def regrid(
     /,
 ) -> Any:
     """Widen slots: see `qcore.statistics.tally.regrid`."""
-    return _on_device(regridding.regrid, counts, exponents, k, new_k)
+    return on_device(regridding.regrid, counts, exponents, k, new_k)
 
 
 @affine.quantize_data.accelerate(NAME)
@@ -67,7 +49,7 @@ def quantize_data(
     /,
 ) -> Any:
     """Return codes: see `qcore.affine.quantize_data`."""
-    return _on_device(rounding.quantize, x, scale, zero_point, spec)
+    return on_device(rounding.quantize, x, scale, zero_point, spec)
 
 
 @affine.fake_quantize_data.accelerate(NAME)
@@ -79,7 +61,7 @@ def fake_quantize_data(
     /,
 ) -> Any:
     """Return rounded data: see `qcore.affine.fake_quantize_data`."""
-    return _on_device(rounding.fake_quantize, x, scale, zero_point, spec)
+    return on_device(rounding.fake_quantize, x, scale, zero_point, spec)
 
 
 @portable_gradient.fake_quantize_gradient.accelerate(NAME)
@@ -92,6 +74,9 @@ def fake_quantize_gradient(
     /,
 ) -> Any:
     """Return gradients: see `qcore.gradient.fake_quantize_gradient`."""
-    return _on_device(
+    return on_device(
         gradient.fake_quantize_gradient, gradient_of_result, x, scale, zero_point, spec
     )
+
+
+kernels.register(NAME, on_device)
