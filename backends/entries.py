@@ -1,11 +1,9 @@
 """A method on many entries of a GPU, as many at once as memory holds."""
 
-from dataclasses import replace
 from typing import Any
 
-from qcore.granularity import PerChannel
 from qcore.methods.registry import Method
-from qcore.methods.solve import numbers_of
+from qcore.methods.solve import entries, numbers_of
 from qcore.spec import QuantSpec
 from qcore.statistics import Statistics
 from qcore.typing import Array, Namespace
@@ -40,27 +38,16 @@ def solve(
     memory : int
         Bytes of the device.
     """
-    entries, numbers = statistics.channels, max(numbers_of(statistics), LEAST)
+    count, numbers = statistics.channels, max(numbers_of(statistics), LEAST)
     whole = max(min(MOST, memory // PART) // (BYTES * numbers), 1)
-    count = -(-entries // whole)
-    size = -(-entries // max(count, 1))
+    blocks = -(-count // whole)
+    size = -(-count // max(blocks, 1))
 
     def ends(part: Statistics) -> Array:
         return xp.stack(list(method(part, spec, xp=xp, **dict(options))))
 
-    if count <= 1:
+    if blocks <= 1:
         return ends(statistics)
-    firsts = range(0, entries, size)
-    parts = [_entries(statistics, i, min(i + size, entries)) for i in firsts]
+    firsts = range(0, count, size)
+    parts = [entries(statistics, i, min(i + size, count)) for i in firsts]
     return xp.concat([ends(part) for part in parts], axis=1)
-
-
-def _entries(statistics: Statistics, first: int, last: int) -> Statistics:
-    """Return views of the entries from first to last."""
-    views = {
-        name: getattr(statistics, name)[first:last]
-        for name in statistics.array_fields()
-    }
-    return replace(
-        statistics, **views, granularity=PerChannel(0), extents=(last - first,)
-    )

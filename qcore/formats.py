@@ -106,6 +106,16 @@ class FloatFormat:
         return self.signed + self.exponent + self.mantissa
 
     @property
+    def sign_bit(self) -> int:
+        """What codes of negative numbers have more than those of their magnitudes."""
+        return self.signed << (self.bits - 1)
+
+    @property
+    def stored_nan(self) -> int:
+        """What NaN is encoded as: as itself, or else as the lowest number."""
+        return self.max_code + self.sign_bit if self.nan_code is None else self.nan_code
+
+    @property
     def storage(self) -> str:
         """The dtype that holds the bit patterns."""
         return "uint8"

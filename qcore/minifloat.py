@@ -66,12 +66,12 @@ def encode(
     )
     # A full significand carries into the exponent field by itself.
     code = xp.astype(binade, xp.int32) * 2**fmt.mantissa + xp.astype(multiple, xp.int32)
-    sign = xp.astype(xp.signbit(x), xp.int32) * 2 ** (fmt.bits - 1)
+    sign = xp.astype(xp.signbit(x), xp.int32) * fmt.sign_bit
+    nan = xp.full_like(code, fmt.stored_nan)
     if fmt.nan_code is None:
-        lowest = fmt.max_code + 2 ** (fmt.bits - 1)
-        code = xp.where(is_nan, xp.full_like(code, lowest), code + sign)
+        code = xp.where(is_nan, nan, code + sign)
     else:
-        code = xp.where(is_nan, xp.full_like(code, fmt.nan_code), code) + sign
+        code = xp.where(is_nan, nan, code) + sign
     return xp.astype(code, xp.uint8)
 
 

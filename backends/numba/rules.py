@@ -78,11 +78,9 @@ def codes_of(fmt: Format, dtype: np.dtype) -> Rule:
     """Return the rule that gives codes."""
     if not isinstance(fmt, FloatFormat):
         return IntegerCodes(dtype.type(fmt.qmin), dtype.type(fmt.qmax))
-    sign = 1 << (fmt.bits - 1)
-    nan, nan_sign = (
-        (fmt.max_code + sign, 0) if fmt.nan_code is None else (fmt.nan_code, sign)
-    )
-    numbers = map(np.int32, (1 << fmt.mantissa, sign, nan, nan_sign))
+    sign = fmt.sign_bit
+    nan_sign = 0 if fmt.nan_code is None else sign
+    numbers = map(np.int32, (1 << fmt.mantissa, sign, fmt.stored_nan, nan_sign))
     return FloatCodes(*values_of(fmt, dtype), *numbers)
 
 

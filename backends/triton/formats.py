@@ -25,10 +25,8 @@ def nan_of(fmt: Format, /) -> dict[str, int]:
     """Return a float format's sign bit, and its code of NaN or of the lowest number."""
     if not isinstance(fmt, FloatFormat):
         return {"sign": 0, "nan": 0, "has_nan": False}
-    sign = 1 << (fmt.bits - 1)
     has_nan = fmt.nan_code is not None
-    nan = fmt.nan_code if fmt.nan_code is not None else fmt.max_code + sign
-    return {"sign": sign, "nan": nan, "has_nan": has_nan}
+    return {"sign": fmt.sign_bit, "nan": fmt.stored_nan, "has_nan": has_nan}
 
 
 def is_served(fmt: Format, /) -> bool:

@@ -5,13 +5,14 @@ neighbouring slots, which one access to memory reads. A group costs a lookup at 
 upper edge, a division and a logarithm.
 """
 
-from functools import cache
+from functools import lru_cache
 
 import torch
 import triton
 import triton.language as tl
 
 from qcore.backends.triton.search_grid import (
+    TABLES,
     by_channel,
     candidates_of,
     flags,
@@ -281,6 +282,7 @@ def _merged(
     return values
 
 
-@cache
+@lru_cache(TABLES)
 def _fractions(cells: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    """Return edges of groups on a device."""
     return torch.tensor(cells, dtype=torch.float64, device=device)

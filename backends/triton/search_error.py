@@ -7,8 +7,7 @@ What lies between two steps whose bound exceeds the least error found is left ou
 """
 
 from collections.abc import Callable
-from functools import cache
-from itertools import pairwise
+from functools import lru_cache
 
 import torch
 from array_api_compat import torch as xp
@@ -16,11 +15,18 @@ from array_api_compat import torch as xp
 from qcore.backends.triton.search_density import tails_of
 from qcore.backends.triton.search_fine import errors_within
 from qcore.backends.triton.search_gain import add_gain, affine_gain, find_below
-from qcore.backends.triton.search_grid import by_channel, flags, grid_of, launch
+from qcore.backends.triton.search_grid import TABLES, by_channel, flags, grid_of, launch
 from qcore.formats import Format
 from qcore.methods.density import second_moment
 from qcore.methods.ends import TIE
-from qcore.methods.squared_error import MANY_CODES, NOISE, is_fine, magnitudes
+from qcore.methods.mse import chosen_split
+from qcore.methods.squared_error import (
+    MANY_CODES,
+    NOISE,
+    cells_of,
+    is_fine,
+    magnitudes,
+)
 
 BLOCK = 128
 """Candidates of a program, which does nothing where none of them may be the best."""
@@ -95,7 +101,7 @@ def _sides(
     return sides
 
 
-@cache
+@lru_cache(TABLES)
 def _cells(
     fmt: Format, device: torch.device
 ) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
@@ -107,13 +113,7 @@ def _cells(
     below, above = magnitudes(fmt)
     shared = min(len(below), len(above))
     sides = below[:shared], below[shared - 1 :], above[shared - 1 :]
-    edges = [[(a + b) / 2 for a, b in pairwise(side)] for side in sides]
-    spans = [[b - a for a, b in pairwise(side)] for side in sides]
-
-    def table(values: list[float]) -> torch.Tensor:
-        return torch.tensor(values, dtype=torch.float64, device=device)
-
-    return tuple(zip(map(table, edges), map(table, spans), strict=True))
+    return tuple(cells_of(side, device, xp=xp) for side in sides)
 
 
 def search_affine(
@@ -164,17 +164,12 @@ def best_split(
     """Return what the kernel of this name does."""
     one = torch.ones_like(step, dtype=torch.bool)
     found = _best_below(tails_of(counts), step, one, codes)
-    below, above = reach[:, :1], reach[:, 1:]
-    centred = torch.floor((codes + (below - above) / step) / 2)
-    splits = torch.cat([found - 1, found, found + 1, centred, centred + 1], dim=1)
-    splits = splits.clamp(0, codes)
-    every = torch.ones_like(splits, dtype=torch.bool)
-    errors = search_ranges(counts, step.expand(splits.shape), splits, every, codes)
-    is_good = errors <= errors.amin(dim=1, keepdim=True) * TIE + noise
-    idle = torch.maximum(splits * step - below, (codes - splits) * step - above)
-    idle = torch.where(is_good, idle, torch.inf)
-    is_chosen = idle <= idle.amin(dim=1, keepdim=True)
-    return torch.where(is_chosen, splits, 0.0).amax(dim=1)
+
+    def errors_of(splits: torch.Tensor) -> torch.Tensor:
+        every = torch.ones_like(splits, dtype=torch.bool)
+        return search_ranges(counts, step.expand(splits.shape), splits, every, codes)
+
+    return chosen_split(found, step, reach, noise, codes, errors_of=errors_of, xp=xp)
 
 
 def _best_below(

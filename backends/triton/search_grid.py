@@ -8,6 +8,9 @@ import triton.language as tl
 
 WARPS = 4
 """Of a program: a float64 number for two to eight elements in each lane."""
+TABLES = 64
+"""So many tables of a format at most are kept on devices: to copy one there waits for
+all that runs, and would in each call."""
 
 
 @triton.jit

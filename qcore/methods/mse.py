@@ -6,6 +6,8 @@ those of `qcore.methods.squared_error`: exact for the density of the histogram, 
 steps finer than slots have the error of a uniform density.
 """
 
+from collections.abc import Callable
+
 from array_api_compat import device as device_of
 
 from qcore.arithmetic import LARGEST
@@ -191,12 +193,47 @@ def best_split(
         float64 ``[C]``.
     """
     sides = sides_of(counts, xp=xp)
+
+    def errors_of(splits: Array) -> Array:
+        return affine_error(sides, step, splits, codes, xp=xp)
+
     found = best_below(sides.line, step, codes, xp=xp)
+    return chosen_split(found, step, reach, noise, codes, errors_of=errors_of, xp=xp)
+
+
+def chosen_split(
+    found: Array,
+    step: Array,
+    reach: Array,
+    noise: Array,
+    codes: int,
+    /,
+    *,
+    errors_of: Callable[[Array], Array],
+    xp: Namespace,
+) -> Array:
+    """
+    Return what `best_split` does, from what bisection found.
+
+    Parameters
+    ----------
+    found : array
+        float64 ``[C, 1]``: how many codes below zero bisection found.
+    step, reach, noise, codes
+        As of `best_split`.
+    errors_of : callable
+        From how many codes lie below zero, float64 ``[C, S]``, to the errors.
+
+    Returns
+    -------
+    array
+        float64 ``[C]``.
+    """
     below, above = reach[:, :1], reach[:, 1:]
     centred = xp.floor((codes + (below - above) / step) / 2)
     splits = xp.concat([found - 1, found, found + 1, centred, centred + 1], axis=1)
     splits = xp.clip(splits, 0, codes)
-    errors = affine_error(sides, step, splits, codes, xp=xp)
+    errors = errors_of(splits)
     is_good = errors <= xp.min(errors, axis=1, keepdims=True) * TIE + noise
     idle = xp.maximum(splits * step - below, (codes - splits) * step - above)
     idle = xp.where(is_good, idle, xp.full_like(idle, float("inf")))

@@ -1,5 +1,6 @@
 """Running a method on many entries, a few at a time."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -49,12 +50,12 @@ def solve(
     def ends(part: Statistics) -> Array:
         return xp.stack(list(method(part, spec, xp=xp, **dict(options))))
 
-    entries, numbers = statistics.channels, numbers_of(statistics)
-    if entries * numbers <= BLOCK or entries == 1:
+    count, numbers = statistics.channels, numbers_of(statistics)
+    if count * numbers <= BLOCK or count == 1:
         return ends(statistics)
     return map_entries(
         lambda number: ends(_entries(statistics, number, xp=xp)),
-        entries,
+        count,
         numbers,
         xp=xp,
         device=device_of(low),
@@ -67,12 +68,22 @@ def numbers_of(statistics: Statistics, /) -> int:
     return sum(prod(field.shape[1:]) for field in fields)
 
 
+def entries(statistics: Statistics, first: int, last: int, /) -> Statistics:
+    """Return the state of the entries from first to last: views where slices are."""
+    return _state_of(statistics, lambda array: array[first:last, ...], last - first)
+
+
 def _entries(statistics: Statistics, number: Array, *, xp: Namespace) -> Statistics:
     """Return the state of the entries of these numbers."""
-    taken = {
-        name: xp.take(getattr(statistics, name), number, axis=0)
-        for name in statistics.array_fields()
+    (length,) = number.shape
+    return _state_of(statistics, lambda array: xp.take(array, number, axis=0), length)
+
+
+def _state_of(
+    statistics: Statistics, taken: Callable[[Array], Array], length: int
+) -> Statistics:
+    """Return the state of so many entries, taken from each array."""
+    arrays = {
+        name: taken(getattr(statistics, name)) for name in statistics.array_fields()
     }
-    return replace(
-        statistics, **taken, granularity=PerChannel(0), extents=tuple(number.shape)
-    )
+    return replace(statistics, **arrays, granularity=PerChannel(0), extents=(length,))

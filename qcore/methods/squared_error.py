@@ -31,7 +31,7 @@ from qcore.methods.density import (
     tail_of,
 )
 from qcore.spec import QuantSpec
-from qcore.typing import Array, Namespace
+from qcore.typing import Array, Device, Namespace
 
 MANY_CODES = 1 << 9
 """More codes than this on one side count as a fine grid."""
@@ -140,7 +140,7 @@ def gain_parts(
     sides = magnitudes(fmt)
     shared = min(len(side) for side in sides)
     return [
-        (tail_of(of, xp=xp), *_cells(levels, device_of(counts), xp=xp))
+        (tail_of(of, xp=xp), *cells_of(levels, device_of(counts), xp=xp))
         for of, levels in (
             (negative + positive, sides[0][:shared]),
             (negative, sides[0][shared - 1 :]),
@@ -212,10 +212,24 @@ def saturation(sides: Sides, below: Array, above: Array, /, *, xp: Namespace) ->
     return sum(mass_and_square_beyond(tail, reach, xp=xp)[1] for tail, reach in parts)
 
 
-def _cells(
-    levels: tuple[float, ...], device: object, *, xp: Namespace
+def cells_of(
+    levels: tuple[float, ...], device: Device, /, *, xp: Namespace
 ) -> tuple[Array, Array]:
-    """Return the edges between neighbouring levels, and the distances of the levels."""
+    """
+    Return the edges between neighbouring levels, and the distances of the levels.
+
+    Parameters
+    ----------
+    levels : tuple of float
+        In ascending order.
+    device : device
+        Where the arrays are to be.
+
+    Returns
+    -------
+    edges, spans : array
+        float64, one number less than levels.
+    """
     edges = [(a + b) / 2 for a, b in pairwise(levels)]
     spans = [b - a for a, b in pairwise(levels)]
     return tuple(

@@ -41,6 +41,20 @@ def test_narrow_integers_leave_out_the_lowest_code(bits):
     assert fmt.qmin == -fmt.qmax == 1 - 2 ** (bits - 1)
 
 
+@pytest.mark.parametrize("name", FLOATS)
+def test_nan_is_stored_as_itself_or_else_as_the_lowest_number(name):
+    fmt = parse_format(name)
+    stored = fmt.values[fmt.stored_nan]
+    assert np.isnan(stored) if fmt.nan_code is not None else stored == -fmt.max
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_the_sign_bit_negates_a_number_of_a_signed_format(name):
+    fmt = parse_format(name)
+    lowest = fmt.values[fmt.max_code + fmt.sign_bit]
+    assert lowest == (-fmt.max if fmt.signed else fmt.max)
+
+
 @pytest.mark.parametrize(
     ("name", "storage"),
     [
