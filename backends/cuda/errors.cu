@@ -12,6 +12,11 @@ struct Sides {
   int slots;
 };
 
+// NaN stays.
+static __device__ __forceinline__ double at_least_zero(double x) {
+  return x < 0 ? 0 : x;
+}
+
 // What rounding to codes gains over rounding all to zero, where `below` of them lie
 // below zero. Codes whose cells begin beyond all slots gain nothing.
 static __device__ double affine_gain(
@@ -35,7 +40,7 @@ static __device__ double affine_error(
     return left.inside + left.beyond + (right.inside + right.beyond);
   }
   double moment = sides.negative[0].square + sides.positive[0].square;
-  return fmax(moment - 2 * step * affine_gain(sides, step, below, codes), 0.0);
+  return at_least_zero(moment - 2 * step * affine_gain(sides, step, below, codes));
 }
 
 // How many codes are best below zero, by bisection.
@@ -117,7 +122,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) symmetric_errors(
   Long first = c.channel * (slots + 1);
   Symmetric symmetric = {{joint + first, negative + first, positive + first}, slots,
                          edges, spans, {shared, second, codes}};
-  errors[at] = fmax(symmetric.moment() - 2 * step * symmetric.gain(step), 0.0);
+  errors[at] = at_least_zero(symmetric.moment() - 2 * step * symmetric.gain(step));
 }
 
 // Errors of ranges of `codes` steps.

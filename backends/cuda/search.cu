@@ -43,7 +43,8 @@ static __device__ __forceinline__ void search(
   for (int knot = threadIdx.x; knot < knots; knot += blockDim.x) {
     int i = tried(knot, candidates);
     known[knot] = gains.gain(steps[i]);
-    if (allowed[i]) least = fmin(least, fmax(moment - 2 * steps[i] * known[knot], 0.0));
+    double error = at_least_zero(moment - 2 * steps[i] * known[knot]);
+    if (allowed[i]) least = fmin(least, error);
   }
   for (int i = threadIdx.x; i + 1 < candidates; i += blockDim.x)
     if (!(steps[i] <= steps[i + 1])) is_ascending = 0;
@@ -52,7 +53,8 @@ static __device__ __forceinline__ void search(
 
   for (int i = threadIdx.x; i < candidates; i += blockDim.x) {
     int knot = i / STRIDE;
-    double low = steps[tried(knot, candidates)], high = steps[tried(knot + 1, candidates)];
+    double low = steps[tried(knot, candidates)];
+    double high = steps[tried(knot + 1, candidates)];
     double gain = known[knot], slope = (known[knot + 1] - gain) / (high - low);
     // The bound is a parabola in the step, with its vertex here.
     double vertex = fmin(fmax((low - gain / slope) / 2, low), high);
@@ -62,7 +64,7 @@ static __device__ __forceinline__ void search(
       continue;
     }
     if (i % STRIDE) gain = gains.gain(steps[i]);
-    errors[i] = fmax(moment - 2 * steps[i] * gain, 0.0);
+    errors[i] = at_least_zero(moment - 2 * steps[i] * gain);
   }
 }
 

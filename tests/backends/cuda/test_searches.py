@@ -247,6 +247,17 @@ def test_windows_that_hold_all_of_huge_counts_leave_no_outliers(run):
     )
 
 
+def test_a_step_that_is_no_number_has_no_error(run):
+    steps, every = np.linspace(0.5, 9, 40)[None].copy(), np.ones((7, 40), np.bool_)
+    steps[0, [0, 17]] = np.nan
+    given = rows(64), steps, every
+    for found in (
+        run(search.search_symmetric, *given, parse_format("int4")),
+        run(search.search_affine, *given, 15),
+    ):
+        assert np.all(np.isnan(found[:, [0, 17]]))
+
+
 def test_nothing_to_choose_from_is_declined(device):
     none, counts = np.ones((1, 0)), rows(64)
     allowed = np.ones((7, 0), np.bool_)
