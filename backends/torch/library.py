@@ -44,7 +44,8 @@ def unplain(*arguments: object) -> str | None:
     str or None
         The reason to decline, or None if there is none.
     """
-    if torch.jit.is_tracing() or is_in_torch_dispatch_mode():
+    is_traced = torch._C._get_tracing_state() is not None
+    if is_traced or is_in_torch_dispatch_mode():
         return "PyTorch records the operators of the portable function"
     for x in arguments:
         if not isinstance(x, torch.Tensor):
