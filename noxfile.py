@@ -49,6 +49,8 @@ COMPILED = (
     *("minifloat", "mse", "percentile", "roundings", "tensor_quant"),
 )
 """Tests of the core that the compiled CPU kernels may change."""
+OTHERS = ("adapters", "backends/cuda", "backends/numba", "backends/triton")
+"""Tests of sessions of their own: `onnx` and `kernels`."""
 CUDA = ("jax[cuda12]", "cupy-cuda12x")
 """What runs on a GPU; with CUDA's torch comes triton."""
 COMPILED_BENCHMARKS = ("bench_cpu", "bench_gpu")
@@ -99,11 +101,10 @@ def tests(session: nox.Session, library: str) -> None:
 
 
 def contract_suite(session: nox.Session, library: str, *options: str) -> None:
-    """Run all tests but the adapters'; fail where none of them ran on `library`."""
+    """Run the core's tests and those of its backends; fail if none is of `library`."""
     required = ("--require-library", library)
-    session.run(
-        "pytest", "tests", "--ignore=tests/adapters", *SPREAD, *required, *options
-    )
+    others = (f"--ignore=tests/{folder}" for folder in OTHERS)
+    session.run("pytest", "tests", *others, *SPREAD, *required, *options)
 
 
 @nox.session
@@ -204,7 +205,7 @@ def peers(session: nox.Session) -> None:
 @nox.session(default=False)
 @nox.parametrize("library", ["cupy", "torch", "jax"])
 def gpu(session: nox.Session, library: str) -> None:
-    """Run the contract suite on a GPU; `-- --allow-no-gpu` skips without one."""
+    """Run all that runs on a GPU; `-- --allow-no-gpu` skips without one."""
     options = [option for option in session.posargs if option != "--allow-no-gpu"]
     if not has_gpu():
         said = f"No GPU answers `nvidia-smi`, so {library} was not tested on one"
@@ -215,6 +216,7 @@ def gpu(session: nox.Session, library: str) -> None:
     extra = ".[jax,cupy]" if library == "jax" else f".[{library}]"
     install(session, extra, *(CUDA if library == "jax" else ()), groups="test cuda")
     contract_suite(session, f"{library}:gpu", *options)
+    session.run("pytest", "tests/backends", "-m", "gpu", *options)
 
 
 def has_gpu() -> bool:
