@@ -104,7 +104,13 @@ def contract_suite(session: nox.Session, library: str, *options: str) -> None:
     """Run the core's tests and those of its backends; fail if none is of `library`."""
     required = ("--require-library", library)
     others = (f"--ignore=tests/{folder}" for folder in OTHERS)
-    session.run("pytest", "tests", *others, *SPREAD, *required, *options)
+    # What one process has compiled for JAX, the others read.
+    env = {
+        "JAX_COMPILATION_CACHE_DIR": str(Path(session.create_tmp()).resolve()),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    session.run("pytest", "tests", *others, *SPREAD, *required, *options, env=env)
 
 
 @nox.session
