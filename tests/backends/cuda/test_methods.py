@@ -10,6 +10,9 @@ from qcore import QuantSpec
 from qcore.backends import entries
 from qcore.backends.cuda.kernels import SERVED
 from qcore.kernels import Native, kernels
+from qcore.libraries import load_backends
+
+load_backends("numpy")  # before any of its natives are patched
 
 SPECS = [
     *(("int4", True), ("int4", False), ("uint8", True), ("int8", False)),
