@@ -50,7 +50,7 @@ COMPILED = (
 )
 """Tests of the core that the compiled CPU kernels may change."""
 OTHERS = ("adapters", "backends/cuda", "backends/numba", "backends/triton")
-"""Tests of sessions of their own: `onnx` and `kernels`."""
+"""Tests of sessions of their own: `onnx` and `everything`."""
 CUDA = ("jax[cuda12]", "cupy-cuda12x")
 """What runs on a GPU; with CUDA's torch comes triton."""
 COMPILED_BENCHMARKS = ("bench_cpu", "bench_gpu")
@@ -114,13 +114,16 @@ def contract_suite(session: nox.Session, library: str, *options: str) -> None:
 
 
 @nox.session
-def kernels(session: nox.Session) -> None:
-    """Test the compiled kernels: those for CPUs, and those for GPUs without one."""
-    install(session, ".[torch,jax,cpu,cupy]", groups="test triton cuda")
+def everything(session: nox.Session) -> None:
+    """Test what needs all libraries: compiled kernels, without a GPU, and examples."""
+    extras, groups = ".[torch,jax,onnx,cpu,cupy]", "test strict triton cuda"
+    install(session, extras, groups=groups)
+    session.run("pytest", "--doctest-glob=README.md", "README.md")
+    session.run("pytest", "--doctest-modules", "--pyargs", "qcore")  # imports all of it
     session.run("pytest", "tests/backends", *SPREAD, *session.posargs)
     files = (f"tests/qcore/test_{name}.py" for name in COMPILED)
     # JAX's arrays are lent as PyTorch's are, and take longest.
-    session.run("pytest", *files, *SPREAD, "-k", "not jax", *session.posargs)
+    session.run("pytest", *files, *SPREAD, "-k", "numpy or torch", *session.posargs)
     # Whether Triton interprets is settled when it is imported.
     env = {"TRITON_INTERPRET": "1"}
     session.run("pytest", "tests/backends/triton", *SPREAD, *session.posargs, env=env)
@@ -133,14 +136,6 @@ def onnx(session: nox.Session) -> None:
     session.run(
         "pytest", "tests/adapters", "tests/test_layering.py", *SPREAD, *session.posargs
     )
-
-
-@nox.session
-def doctest(session: nox.Session) -> None:
-    """Run the examples of the README and of the docstrings."""
-    install(session, ".[torch,jax,onnx,cpu,cupy]", groups="test strict triton cuda")
-    session.run("pytest", "--doctest-glob=README.md", "README.md")
-    session.run("pytest", "--doctest-modules", "--pyargs", "qcore")
 
 
 @nox.session(reuse_venv=False)
