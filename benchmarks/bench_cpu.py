@@ -25,7 +25,7 @@ CHANNELS = 4096
 COLUMNS = 64
 """Channels that counts and scales are of."""
 BINS = 2048
-ROUNDS = 7
+ROUNDS = 15
 SLOTS = 4096
 STEP = np.float32(0.03)
 
