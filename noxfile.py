@@ -50,7 +50,7 @@ COMPILED = (
 )
 """Tests of the core that the compiled CPU kernels may change."""
 OTHERS = ("adapters", "backends/cuda", "backends/numba", "backends/triton")
-"""Tests of sessions of their own: `onnx` and `everything`."""
+"""Tests of sessions of their own: `onnx`, `torch` and `everything`."""
 CUDA = ("jax[cuda12]", "cupy-cuda12x")
 """What runs on a GPU; with CUDA's torch comes triton."""
 COMPILED_BENCHMARKS = ("bench_cpu", "bench_gpu")
@@ -85,7 +85,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types of the installed package, which alone has its import names."""
-    install(session, ".[torch,jax,onnx]", groups="types")
+    install(session, ".[torch,jax,onnx,report]", groups="types")
     leave_checkout(session)
     config = str(ROOT / "pyproject.toml")
     session.run("mypy", "--config-file", config, "-p", "qcore", *session.posargs)
@@ -133,9 +133,16 @@ def everything(session: nox.Session) -> None:
 def onnx(session: nox.Session) -> None:
     """Test the adapters where ONNX is installed and no other framework."""
     install(session, ".[onnx]", groups="test models")
-    session.run(
-        "pytest", "tests/adapters", "tests/test_layering.py", *SPREAD, *session.posargs
-    )
+    others = ("--ignore=tests/adapters/torch", "tests/test_layering.py")
+    session.run("pytest", "tests/adapters", *others, *SPREAD, *session.posargs)
+
+
+@nox.session
+def torch(session: nox.Session) -> None:
+    """Test the torch adapter, its exports in ONNX Runtime."""
+    install(session, ".[torch,onnx,cpu,report]", groups="test digits")
+    folders = ("tests/adapters/torch", "tests/adapters/records")
+    session.run("pytest", *folders, *SPREAD, *session.posargs)
 
 
 @nox.session(reuse_venv=False)

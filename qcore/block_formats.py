@@ -19,6 +19,9 @@ _BLOCKS = {
 }
 """Format of the elements, elements in a block, format of the scales."""
 
+BLOCK_FORMATS = tuple(_BLOCKS)
+"""Their names."""
+
 
 def block_spec(
     name: str, /, axis: int = -1, *, scale_rounding: str | None = None

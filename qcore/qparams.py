@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from array_api_compat import device as device_of
 
 from qcore.arithmetic import LARGEST, TINY, broadcast, divide, to_computing_dtype
-from qcore.formats import IntFormat
+from qcore.formats import Format, IntFormat
 from qcore.libraries import arithmetic, check_library, is_concrete, namespace
 from qcore.reduce import row_range
 from qcore.scale_formats import power_of_two_scales, two_level_scales
@@ -130,7 +130,7 @@ def qparams_from_range(
         lo, hi = xp.minimum(lo, zero), xp.maximum(hi, zero)
         fmt = spec.format
         if spec.symmetric:
-            amax = xp.maximum(-lo, hi) if fmt.signed else xp.where(xp.isnan(lo), lo, hi)
+            amax = amax_from_range(lo, hi, fmt, xp=xp)
             return qparams_from_amax(amax, spec, global_scale=global_scale, xp=xp)
         assert isinstance(fmt, IntFormat)  # QuantSpec refuses asymmetric floats
         steps = fmt.qmax - fmt.qmin
@@ -146,6 +146,11 @@ def qparams_from_range(
         )
         zero_point = xp.where(xp.isnan(zero_point), zero, zero_point)
         return QParams(scale, xp.astype(zero_point, xp.int32), spec)
+
+
+def amax_from_range(lo: Array, hi: Array, fmt: Format, /, *, xp: Namespace) -> Array:
+    """Return the largest magnitude that codes, of zero point 0, can stand for."""
+    return xp.maximum(-lo, hi) if fmt.signed else xp.where(xp.isnan(lo), lo, hi)
 
 
 def qparams_from_data(

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from qcore import fake_tensor_quant, tensor_quant
+from qcore.tensor_quant import fake_affine_tensor_quant
 
 # The documented example of pytorch-quantization: torch.manual_seed(12345), 10 values of
 # torch.rand, and what its documentation prints.
@@ -120,15 +121,22 @@ def test_a_negative_unsigned_input_is_a_type_error(array, function):
         function(x, amax, unsigned=True)
 
 
-@pytest.mark.parametrize("function", [tensor_quant, fake_tensor_quant])
-def test_a_scale_beyond_float16_is_a_value_error(xp, array, function):
+def test_a_scale_beyond_float16_is_a_value_error(xp, array):
     amax = array(np.float32(127 / 65536))
-    function(array(np.float32([1])), amax)
+    tensor_quant(array(np.float32([1])), amax)
     if hasattr(xp, "float16"):
         with pytest.raises(
             ValueError, match="float16 inputs, whose scale would overfl"
         ):
-            function(array([1], "float16"), amax)
+            tensor_quant(array([1], "float16"), amax)
+
+
+def test_a_scale_that_is_not_returned_cannot_overflow(xp, run, array, to_numpy):
+    if hasattr(xp, "float16"):
+        amax = array(np.float32(127 / 65536))
+        found = run(fake_tensor_quant, array([1, 2**-10], "float16"), amax)
+        expected = np.float16([127 / 65536, 2**-10])  # 64 steps of 2**-16
+        np.testing.assert_array_equal(to_numpy(found), expected, strict=True)
 
 
 def test_a_scale_within_float16_is_none(xp, array):
@@ -148,3 +156,71 @@ def test_amax_alone_may_be_traced():
     x = jax.numpy.asarray(INPUTS)
     outputs, _ = jax.jit(lambda amax: tensor_quant(x, amax))(AMAX)
     assert outputs.tolist() == QUANTIZED
+
+
+@pytest.mark.parametrize("function", [tensor_quant, fake_tensor_quant])
+@pytest.mark.parametrize("shape", [(2, 3), (2,)])
+def test_amax_must_broadcast(array, function, shape):
+    x, amax = array(np.ones(3, np.float32)), array(np.ones(shape, np.float32))
+    with pytest.raises(ValueError, match="`amax` must broadcast to the shape"):
+        function(x, amax)
+
+
+def test_a_single_amax_of_any_rank_leaves_the_shape_alone(run, array):
+    x, amax = array(np.float32(1)), array(np.ones((1, 1), np.float32))
+    outputs, scale = run(tensor_quant, x, amax)
+    assert outputs.shape == ()
+    assert scale.shape == (1, 1)
+    assert run(fake_tensor_quant, x, amax).shape == ()
+
+
+def test_outputs_may_be_integers_with_nan_as_the_lowest(xp, run, array, to_numpy):
+    x = array(np.float32([np.nan, -2, 0.3, 2]))
+    outputs, _ = run(
+        lambda x, amax: tensor_quant(x, amax, output_dtype=xp.int32),
+        x,
+        array(np.float32(1)),
+    )
+    expected = np.int32([-127, -127, 38, 127])  # 0.3 * 127 = 38.1
+    np.testing.assert_array_equal(to_numpy(outputs), expected, strict=True)
+
+
+def gemmlowp(x, low, high, bits):
+    """Return the nearest of all the levels, worked out one by one."""
+    step = (np.float32(high) - np.float32(low)) / np.float32(2**bits - 1)
+    levels = (np.rint(low / step) + np.arange(2**bits, dtype=np.float32)) * step
+    return levels[np.abs(x[:, None] - levels).argmin(1)]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "bits"), [(-1, 2, 8), (0.5, 3, 4), (-4, -1, 3)]
+)
+def test_affine_outputs_are_the_nearest_levels(run, array, to_numpy, low, high, bits):
+    x = np.random.default_rng(3).normal(size=999, scale=3).astype(np.float32)
+    low, high = np.float32(low), np.float32(high)
+    found = run(
+        lambda *given: fake_affine_tensor_quant(*given, num_bits=bits),
+        *map(array, (x, low, high)),
+    )
+    np.testing.assert_array_equal(to_numpy(found), gemmlowp(x, low, high, bits))
+
+
+def test_affine_ranges_broadcast(array, to_numpy):
+    x = np.random.default_rng(4).normal(size=(2, 50)).astype(np.float32)
+    low, high = np.float32([[-1], [0]]), np.float32([[1], [3]])
+    found = to_numpy(fake_affine_tensor_quant(*map(array, (x, low, high)), num_bits=4))
+    for row, *given in zip(found, x, low, high, strict=True):
+        np.testing.assert_array_equal(row, gemmlowp(*given, 4), strict=True)
+
+
+def test_affine_outputs_have_the_dtype_of_the_inputs(xp, run, array, float_dtype):
+    low, high = array(np.float32(-1)), array(np.float32(1))
+    found = run(fake_affine_tensor_quant, array([0.5], float_dtype), low, high)
+    assert found.dtype == getattr(xp, float_dtype)
+
+
+@pytest.mark.parametrize("high", [1, 0, np.nan])
+def test_an_affine_range_that_is_none_is_a_value_error(array, high):
+    x, low, high = array(np.ones(2, np.float32)), np.float32(1), np.float32(high)
+    with pytest.raises(ValueError, match="`min_range` must be less than `max_range`"):
+        fake_affine_tensor_quant(x, array(low), array(high))

@@ -1,0 +1,87 @@
+"""How the functions of pytorch-quantization may be called, then as now.
+
+Its documentation and its source order the arguments differently, and its functions were
+the ``apply`` of autograd functions: positional, tensors alone. Keywords and numbers are
+our addition.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypedDict, TypeVar
+
+import torch
+
+from qcore.libraries import load_backends
+
+load_backends("torch")  # which cannot be done while compiling
+
+PublicFunction = TypeVar("PublicFunction", bound=Callable[..., Any])
+
+
+class Settings(TypedDict, total=False):
+    """What the functions take by keyword, beside `num_bits`."""
+
+    output_dtype: torch.dtype
+    unsigned: bool
+    narrow_range: bool
+
+
+_Resolved = tuple[torch.dtype | None, bool, bool]
+
+
+def as_documented(
+    output_dtype: torch.dtype | None = None,
+    unsigned: bool = False,
+    narrow_range: bool = True,
+) -> _Resolved:
+    """Return settings given in the order of the original's documentation."""
+    if output_dtype not in (None, torch.float32, torch.int32):
+        raise ValueError(
+            f"`output_dtype` must be torch.float32 or torch.int32; got {output_dtype}."
+        )
+    return output_dtype, unsigned, narrow_range
+
+
+def as_in_source(
+    unsigned: bool = False,
+    narrow_range: bool = True,
+    output_dtype: torch.dtype | None = None,
+) -> _Resolved:
+    """Return settings given in the order of the original's source."""
+    return as_documented(output_dtype, unsigned, narrow_range)
+
+
+def resolved(*given: Any, **named: Any) -> _Resolved:
+    """Return output dtype, unsigned and narrow range, whichever order is followed.
+
+    None is a place left empty.
+    """
+    settings = [setting for setting in given if setting is not None]
+    is_source = bool(settings) and isinstance(settings[0], bool)
+    return (as_in_source if is_source else as_documented)(*settings, **named)
+
+
+def with_apply(
+    function: type[torch.autograd.Function],
+) -> Callable[[PublicFunction], PublicFunction]:
+    """Return a decorator that gives a function the `apply` of a class."""
+
+    def give(public: PublicFunction) -> PublicFunction:
+        vars(public)["apply"] = function.apply
+        return public
+
+    return give
+
+
+def applied(function: type[torch.autograd.Function], *given: Any) -> Any:
+    """Return what ``function.apply`` does, which PyTorch leaves without types."""
+    return function.apply(*given)  # type: ignore[no-untyped-call]
+
+
+def as_tensor(value: Any, inputs: torch.Tensor, /) -> torch.Tensor:
+    """Return a number, or a tensor of numbers, as a float tensor beside the inputs."""
+    if not isinstance(inputs, torch.Tensor):
+        raise TypeError(f"the data must be a tensor; got {type(inputs).__name__}.")
+    if isinstance(value, torch.Tensor) and value.is_floating_point():
+        return value.to(inputs.device)
+    dtype = torch.promote_types(inputs.dtype, torch.float32)
+    return torch.as_tensor(value, dtype=dtype, device=inputs.device)

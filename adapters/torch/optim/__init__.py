@@ -1,0 +1,1 @@
+"""What training of quantized models needs of the optimizer's side."""

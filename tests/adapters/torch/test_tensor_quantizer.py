@@ -1,0 +1,373 @@
+"""The quantizer of pytorch-quantization, stage by stage."""
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from qcore.adapters.torch.calib import HistogramCalibrator, MaxCalibrator
+from qcore.adapters.torch.descriptor import QuantDescriptor
+from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
+
+
+def reference(
+    x: torch.Tensor, amax: Any, qmin: int = -128, qmax: int = 127
+) -> torch.Tensor:
+    """The exported model's arithmetic, in NumPy: divide, round, saturate, multiply."""
+    values, scale = x.detach().numpy(), np.float32(amax) / np.float32(qmax)
+    codes = np.clip(np.rint(values / scale.astype(values.dtype)), qmin, qmax)
+    return torch.from_numpy(codes * scale.astype(values.dtype))
+
+
+def quantizer(*stages: str, **keywords: Any) -> TensorQuantizer:
+    return TensorQuantizer(
+        QuantDescriptor(**keywords), **{f"if_{stage}": True for stage in stages}
+    )
+
+
+@pytest.fixture
+def x() -> torch.Tensor:
+    return torch.randn(5, 7, generator=torch.Generator().manual_seed(0))
+
+
+def test_s3_6_without_amax_the_range_is_that_of_the_tensor(x: torch.Tensor) -> None:
+    assert torch.equal(TensorQuantizer()(x), reference(x, x.abs().max()))
+
+
+def test_s3_6_the_axis_names_what_is_kept(x: torch.Tensor) -> None:
+    found = quantizer(axis=(0))(x)
+    assert torch.equal(found, reference(x, x.abs().amax(1, keepdim=True)))
+
+
+@pytest.mark.parametrize("axis", [(0), (0,), -2])
+def test_s3_5_codes_of_an_unsigned_4_bit_format(axis: Any) -> None:
+    data = torch.rand(10, 9)
+    q = quantizer(num_bits=4, fake_quant=False, axis=axis, unsigned=True)
+    largest = data.amax(1, keepdim=True)
+    expected = np.rint(data.numpy() / (largest.numpy() / np.float32(15)))
+    np.testing.assert_array_equal(q(data), expected)
+
+
+def test_s3_6_a_given_amax_is_used(x: torch.Tensor) -> None:
+    assert torch.equal(quantizer(amax=0.5)(x), reference(x, 0.5))
+
+
+def test_s3_85_the_shape_of_amax_is_the_granularity(x: torch.Tensor) -> None:
+    amax = [0.5 + i for i in range(7)]
+    assert torch.equal(quantizer(amax=amax)(x), reference(x, amax))
+
+
+def test_an_amax_that_does_not_fit_is_refused(x: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match=r"shape \(6,\)"):
+        quantizer(amax=[1.0] * 6)(x)
+
+
+def test_s3_79_scale_amax_multiplies(x: torch.Tensor) -> None:
+    largest = x.abs().max() * 0.5
+    assert torch.equal(quantizer(scale_amax=0.5)(x), reference(x, largest))
+    fixed = quantizer(amax=1.0, scale_amax=0.5)
+    assert torch.equal(fixed(x), reference(x, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("keywords", "qmin", "qmax"),
+    [
+        ({"num_bits": 4}, -8, 7),
+        ({"narrow_range": True}, -127, 127),
+        ({"unsigned": True}, 0, 255),
+        ({"num_bits": 12}, -2048, 2047),
+    ],
+)
+def test_s3_47_width_sign_and_narrowness(
+    x: torch.Tensor, keywords: dict[str, Any], qmin: int, qmax: int
+) -> None:
+    found = quantizer(amax=1.0, **keywords)(x)
+    assert torch.equal(found, reference(x, 1.0, qmin, qmax))
+    changed = quantizer(amax=1.0)
+    for name, value in keywords.items():
+        setattr(changed, name, value)
+        assert getattr(changed, name) == value
+    assert torch.equal(changed(x), found)
+
+
+def test_s3_80_zero_bits_give_zeros(x: torch.Tensor) -> None:
+    assert not quantizer(num_bits=0)(x).any()
+
+
+def test_s3_81_4_3_is_float8(x: torch.Tensor) -> None:
+    scale = x.abs().max() / 448
+    expected = (x / scale).to(torch.float8_e4m3fn).float() * scale
+    assert torch.equal(quantizer(num_bits=(4, 3))(x), expected)
+    assert quantizer(num_bits=(4, 3)).maxbound == 448.0
+
+
+def test_s3_48_disabled_it_lets_tensors_pass(x: torch.Tensor) -> None:
+    q = TensorQuantizer(disabled=True)
+    assert q(x) is x
+    q.enable()
+    assert not torch.equal(q(x), x)
+    q.disable()
+    assert q(x) is x
+
+
+def test_s3_50_quantization_alone_can_be_switched(x: torch.Tensor) -> None:
+    q = TensorQuantizer(if_quant=False)
+    assert q(x) is x
+    q.enable_quant()
+    assert not torch.equal(q(x), x)
+
+
+def test_s3_45_a_learned_range_clips(x: torch.Tensor) -> None:
+    q = quantizer("clip", amax=0.5, learn_amax=True)
+    q.disable_quant()
+    assert torch.equal(q(x), x.clamp(-0.5, 0.5))
+    q.enable_quant()
+    assert torch.equal(q(x), reference(x.clamp(-0.5, 0.5), 0.5))
+
+
+def test_s3_49_the_range_learns(x: torch.Tensor) -> None:
+    q = quantizer("clip", amax=0.5, learn_amax=True)
+    q(x).sum().backward()
+    assert q.clip.clip_value_max.grad == (x >= 0.5).sum()
+    assert q.clip.clip_value_min.grad == (x <= -0.5).sum()
+
+
+def test_s3_51_clipping_without_a_learned_range_is_an_error() -> None:
+    with pytest.raises(ValueError, match="learn_amax"):
+        TensorQuantizer().enable_clip()
+
+
+def test_s3_51_calibrating_without_a_calibrator_is_an_error() -> None:
+    with pytest.raises(ValueError, match="[Cc]alibrator"):
+        quantizer(num_bits=0).enable_calib()
+
+
+def test_s3_51_another_shape_of_amax_is_an_error() -> None:
+    q = quantizer(amax=1.0)
+    with pytest.raises(RuntimeError, match="shape"):
+        q.amax = np.ones(3)
+
+
+def test_s3_51_setting_none_is_ignored(caplog: pytest.LogCaptureFixture) -> None:
+    q = quantizer(amax=1.0)
+    with caplog.at_level(logging.ERROR):
+        q.amax = None
+    assert q.amax == 1.0
+    assert "ignored" in caplog.text
+
+
+@pytest.mark.parametrize("given", [0.577, np.float32(0.577), np.array([3.142, 2.718])])
+def test_s3_47_amax_can_be_set(given: Any) -> None:
+    q = TensorQuantizer()
+    assert q.amax is None
+    q.amax = given
+    np.testing.assert_array_equal(q.amax, np.float32(given))
+
+
+def test_s3_46_the_step_is_amax_over_the_largest_code() -> None:
+    q = quantizer(amax=3.14)
+    assert q.step_size == np.float32(3.14) / np.float32(127)
+    q.unsigned = True
+    assert q.step_size == np.float32(3.14) / np.float32(255)
+
+
+def test_s3_48_without_amax_there_is_no_step(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        assert TensorQuantizer().step_size is None
+    assert "step_size" in caplog.text
+
+
+def test_s3_46_the_scale_is_that_of_the_last_codes(x: torch.Tensor) -> None:
+    q = quantizer(fake_quant=False)
+    codes = q(x)
+    assert (codes == codes.round()).all()
+    torch.testing.assert_close(q.scale, 127 / x.abs().max().reshape(1, 1))
+
+
+@pytest.mark.parametrize("name", ["axis", "fake_quant", "scale", "step_size"])
+def test_s3_46_properties_are_read_only(name: str) -> None:
+    with pytest.raises(AttributeError):
+        setattr(TensorQuantizer(), name, 1)
+
+
+def test_s3_11_calibration_finds_the_largest_of_all_batches() -> None:
+    q = quantizer("calib", axis=0)
+    batches = [torch.randn(4, 6), torch.randn(4, 6)]
+    for batch in batches:
+        q(batch)
+    q.load_calib_amax()
+    expected = torch.stack(batches).abs().amax((0, 2)).reshape(4, 1)
+    assert torch.equal(q.amax, expected)
+
+
+def test_s3_52_nothing_collected_is_an_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    q = TensorQuantizer()
+    with pytest.raises(RuntimeError, match="Calibrator returned None"):
+        q.load_calib_amax()
+    q.load_calib_amax(strict=False)
+    assert torch.isnan(q.amax)
+    assert "Calibrator returned None" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("entropy", {}), ("percentile", {"percentile": 99.9}), ("mse", {"stride": 4})],
+)
+def test_s3_27_other_methods_need_no_other_data(
+    x: torch.Tensor, method: str, options: dict[str, Any]
+) -> None:
+    q = quantizer("calib", calib_method="histogram")
+    q(x)
+    assert isinstance(q._calibrator, HistogramCalibrator)
+    q.load_calib_amax("max")
+    q.load_calib_amax(method, **options)
+    assert q.amax == q._calibrator.compute_amax(method, **options)
+    q.load_calib_amax(method=method, **options)
+
+
+def test_s3_11_a_named_method_is_the_default(x: torch.Tensor) -> None:
+    q = quantizer("calib", calib_method="percentile", calib_options={"percentile": 50})
+    q(x)
+    q.load_calib_amax()
+    assert q.amax < x.abs().max() / 2
+
+
+def test_s3_11_a_histogram_without_a_method_is_a_type_error(x: torch.Tensor) -> None:
+    q = quantizer("calib", calib_method="histogram")
+    q(x)
+    with pytest.raises(TypeError, match="'entropy', 'mse', 'percentile', 'auto'"):
+        q.load_calib_amax()
+
+
+def test_s3_54_a_learned_range_starts_at_the_calibrated_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    q = quantizer("calib", learn_amax=True, axis=0)
+    data = torch.randn(4, 6)
+    q(data)
+    q.load_calib_amax()
+    q.init_learn_amax()
+    assert q.clip.clip_value_max == data.abs().max() == -q.clip.clip_value_min
+    assert "largest" in caplog.text
+
+
+def test_s3_54_without_a_learned_range_that_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="learn_amax"):
+        quantizer(amax=1.0).init_learn_amax()
+
+
+def test_s3_53_a_scale_before_all_else_multiplies(x: torch.Tensor) -> None:
+    q = quantizer(amax=1.0)
+    q.pre_quant_scale = torch.full((7,), 0.5)
+    assert torch.equal(q(x), reference(x * 0.5, 1.0))
+    q.disable()
+    assert torch.equal(q(x), x * 0.5)
+
+
+def test_s3_53_the_order_is_calibration_then_clipping(x: torch.Tensor) -> None:
+    q = quantizer("calib", "clip", amax=0.5, learn_amax=True)
+    q(x)
+    assert q._calibrator.compute_amax() == x.abs().max()
+
+
+def test_s3_26_the_printed_form() -> None:
+    q = quantizer(amax=2.64)
+    assert str(q) == (
+        "TensorQuantizer(8bit fake per-tensor amax=2.6400 "
+        "calibrator=MaxCalibrator(track_amax=False) quant)"
+    )
+
+
+def test_s3_26_the_printed_form_per_channel() -> None:
+    q = quantizer(axis=(0))
+    q.amax = np.linspace(0, 0.7817, 64).reshape(64, 1, 1, 1)
+    assert str(q) == (
+        "TensorQuantizer(8bit fake axis=(0) amax=[0.0000, 0.7817](64) "
+        "calibrator=MaxCalibrator(track_amax=False) quant)"
+    )
+
+
+def test_the_printed_form_before_calibration() -> None:
+    q = quantizer("calib", num_bits=4, unsigned=True, narrow_range=False)
+    assert "unsigned 4bit" in str(q)
+    assert "amax=dynamic" in str(q)
+    assert str(q).endswith("quant calib)")
+    q.disable()
+    assert str(q) == "TensorQuantizer(disabled)"
+
+
+def test_s3_25_the_default_calibrator_is_max() -> None:
+    assert isinstance(TensorQuantizer()._calibrator, MaxCalibrator)
+
+
+def test_an_asymmetric_range_has_two_ends() -> None:
+    q = quantizer("calib", symmetric=False)
+    data = torch.rand(1000) + 1
+    q(data)
+    q.load_calib_amax()
+    q.disable_calib()
+    scale = data.max() / 255  # zero is held
+    codes = (data / scale).round() - 128
+    assert torch.equal(q(data), (codes.clamp(-128, 127) + 128) * scale)
+
+
+def test_blocks_share_scales() -> None:
+    data = torch.randn(3, 40)
+    found = quantizer(num_bits=4, block_sizes={-1: 16})(data)
+    for begin in (0, 16, 32):
+        block = data[:, begin : begin + 16]
+        expected = reference(block, block.abs().amax(1, keepdim=True), -8, 7)
+        assert torch.equal(found[:, begin : begin + 16], expected)
+
+
+def test_a_learned_scale_has_the_gradient_of_lsq() -> None:
+    data = torch.tensor([0.26, -0.71, 0.9, -3.0], requires_grad=True)
+    q = quantizer(amax=1.75, num_bits=4, learn_scale=True)  # step 0.25
+    q(data).sum().backward()
+    inside = sum(round(v / 0.25) - v / 0.25 for v in (0.26, -0.71, 0.9))
+    expected = (inside - 8) / (4 * 7) ** 0.5
+    assert float(q.learned_scale.grad) == pytest.approx(expected, rel=1e-5)
+    assert data.grad.tolist() == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("fake", [True, False])
+def test_s3_3_gradients_pass_straight_through(x: torch.Tensor, fake: bool) -> None:
+    q = quantizer(amax=1.0, fake_quant=fake)
+    data = x.clone().requires_grad_()
+    q(data).sum().backward()
+    passed = (data.grad * (1 if fake else 1 / 127)).numpy()
+    np.testing.assert_allclose(passed, (x / (1 / 127)).round().abs() <= 127.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_float32(
+    x: torch.Tensor, dtype: torch.dtype
+) -> None:
+    found = quantizer(amax=1.0)(x.to(dtype))
+    assert torch.equal(found, reference(x.to(dtype).float(), 1.0).to(dtype))
+
+
+def test_s3_36_double_is_computed_in_double(x: torch.Tensor) -> None:
+    found = quantizer(amax=1.0)(x.double())
+    assert torch.equal(found, reference(x.double(), 1.0))
+
+
+def test_empty_tensors_pass() -> None:
+    for q in (TensorQuantizer(), quantizer(axis=1), quantizer(amax=1.0)):
+        assert q(torch.empty(0, 3)).shape == (0, 3)
+
+
+def test_nan_stays_nan() -> None:
+    found = quantizer(amax=1.0)(torch.tensor([0.5, float("nan")]))
+    assert torch.isnan(found).tolist() == [False, True]
+
+
+def test_integers_are_refused() -> None:
+    with pytest.raises(TypeError, match="floating-point"):
+        quantizer(amax=1.0)(torch.arange(3))
