@@ -29,6 +29,7 @@ FRAMEWORKS = {
     "backends/torch/numba.py": {"numpy"},
     "adapters/cli": {"numpy"},
     "adapters/demo": {"numpy"},
+    "adapters/records/protobuf.py": {"google"},
     "adapters/torch": {"numpy", "yaml"},
     "adapters/onnx": {"numpy", "onnx_ir", "onnxscript", "onnxruntime", "tqdm"},
 }

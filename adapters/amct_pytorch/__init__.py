@@ -1,0 +1,1 @@
+"""Classes of AMCT (Ascend Model Compression Toolkit) under their original paths."""

@@ -1,0 +1,1 @@
+"""Modules by what they are for."""

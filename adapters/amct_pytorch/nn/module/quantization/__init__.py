@@ -1,0 +1,1 @@
+"""Modules that quantize or calibrate."""

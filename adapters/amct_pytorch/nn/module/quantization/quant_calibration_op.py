@@ -1,0 +1,5 @@
+"""`QuantCalibrationOp`, where AMCT has it."""
+
+from qcore.adapters.torch.quant_calibration_op import QuantCalibrationOp
+
+__all__ = ["QuantCalibrationOp"]

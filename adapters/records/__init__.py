@@ -1,0 +1,1 @@
+"""The files in which other toolkits keep what they decided: scales, offsets, ranges."""
