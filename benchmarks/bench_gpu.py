@@ -234,7 +234,7 @@ def rounding_launches(normal: torch.Tensor, limits: dict[str, float]) -> Iterato
                 tile = {"out": y, "elements": elements}
                 what = f"elements x warps, {dtype}: {elements} x {warps}"
                 size = 2 * x.numel() * x.element_size()
-                run = partial(quantize.fake_quantize, *rest, **tile)
+                run = partial(quantize.rounded, *rest, is_coded=False, **tile)
                 yield share(what, run, size, limits["copy"])
                 run = partial(gradient.fake_quantize_gradient, g, *rest, **tile)
                 yield share(f"{what}, gradient", run, 1.5 * size, limits["copy"])

@@ -57,7 +57,7 @@ def start_huge() -> None:
     layout = Layout(True, 1, size, size, 1, 1)
     x, scale, zero, spec = case((16,), PerTensor(), "int8", "float32")
     scale, zero = torch.from_numpy(scale), torch.from_numpy(zero)
-    quantize.fake_quantize(x, scale, zero, spec.format, layout)
+    quantize.rounded(x, scale, zero, spec.format, layout, is_coded=False)
     gradient.fake_quantize_gradient(x, x, scale, zero, spec.format, layout)
 
 
