@@ -16,6 +16,7 @@ from qcore.kernels import Declined, Kernel
 from qcore.libraries import arithmetic, library_name
 from qcore.methods.ends import TIE
 from qcore.methods.registry import find_method
+from tests.backends.hard import rows
 
 OF_CPUS = ("qcore.backends.numba",)
 OF_GPUS = tuple(
@@ -69,18 +70,8 @@ PAIRS = [
 ]
 
 
-def data(seed=0):
-    """Return rows with all that is hard: zeros, subnormals, NaN, infinity, any bits."""
-    rng = np.random.default_rng(seed)
-    rows = rng.standard_normal((3, 70_000)).astype(np.float32)
-    rows[0, ::5] = 0
-    rows[1] = (
-        rng.integers(0, 2**32, 70_000, dtype=np.uint64)
-        .astype(np.uint32)
-        .view(np.float32)
-    )
-    rows[2, 7:12] = np.nan, np.inf, -np.inf, 2.0**-140, 3e38
-    return rows
+def data():
+    return rows(3, 70_000)
 
 
 def counts(seed=0):
