@@ -14,7 +14,7 @@ from qcore.backends.triton.layout import Layout
 from qcore.statistics.tally import regrid
 from tests.backends.hard import DTYPES, FORMATS
 from tests.backends.triton.compiling import Compiler, faults
-from tests.backends.triton.hard_cases import KERNELS, LAYOUTS, case, found
+from tests.backends.triton.rounding_cases import KERNELS, LAYOUTS, case, found
 from tests.backends.triton.tally_cases import (
     GRIDS,
     SHAPES,

@@ -8,7 +8,7 @@ from qcore.backends.torch import triton as natives
 from qcore.libraries import arithmetic
 from qcore.statistics.tally import regrid, tally
 from tests.backends.hard import DTYPES, any_bits
-from tests.backends.triton.hard_cases import tensor
+from tests.backends.triton.rounding_cases import tensor
 
 SHAPES = [(1, 1), (1, 5000), (3, 2048), (2, 70_001), (70, 33)]
 GRIDS = {

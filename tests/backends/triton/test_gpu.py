@@ -17,7 +17,7 @@ import qcore
 from qcore import PerTensor
 from qcore.backends.triton import launch
 from tests.backends.hard import DTYPES, FORMATS
-from tests.backends.triton.hard_cases import (
+from tests.backends.triton.rounding_cases import (
     KERNELS,
     LAYOUTS,
     bits,

@@ -1,4 +1,4 @@
-"""Data, every way that scales lie, and the reference's answers."""
+"""Data to round, every way that scales lie, and what the reference answers."""
 
 import numpy as np
 import torch
