@@ -146,13 +146,7 @@ def score(
 ):
     """Write the sums over groups of S ln(S / n) of windows, where allowed."""
     channel, at, _, allowed, first, last = windows_of(
-        first_ptr,
-        first_stride,
-        last_ptr,
-        last_stride,
-        allowed_ptr,
-        windows,
-        block,
+        first_ptr, first_stride, last_ptr, last_stride, allowed_ptr, windows, block
     )
     count = count_ptr + channel * (slots + 1)
     filled = filled_ptr + channel * (slots + 1)
@@ -193,13 +187,7 @@ def diverge(
     The loop over groups is apart: with fewer registers more programs run at a time.
     """
     channel, at, there, allowed, first, last = windows_of(
-        first_ptr,
-        first_stride,
-        last_ptr,
-        last_stride,
-        allowed_ptr,
-        windows,
-        block,
+        first_ptr, first_stride, last_ptr, last_stride, allowed_ptr, windows, block
     )
     count = count_ptr + channel * (slots + 1)
     filled = filled_ptr + channel * (slots + 1)
