@@ -6,13 +6,14 @@ in GiB; `QCORE_BENCH_GIB` asks for less than 1 of a device with little memory.
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import torch
+from gpu_launches import rounding_launches, tally_launches
+from gpu_timing import BINS, Row, Run, bandwidths, share, timed
 from record import record
 
 import qcore
@@ -20,19 +21,11 @@ import qcore
 GIB = float(os.environ.get("QCORE_BENCH_GIB", "1"))
 N = int(GIB * 2**28)
 """Of float32."""
-CHANNELS, BINS = 4096, 2048
+CHANNELS = 4096
 OBSERVED = N // 4
 """Elements that each method observes, as many as the CPU has time for."""
-ROUNDS, CALLS = 5, 10
-LAUNCHES = ((256, 4), (256, 6), (512, 2), (512, 3), (1024, 1), (1024, 2))
-"""Threads of a block, and blocks of a multiprocessor."""
-TILES = ((1024, 4), (2048, 4), (2048, 8), (4096, 8), (8192, 8))
-"""Elements of a program, and its warps."""
 BARS = {"entropy": 50, "mse": 20}
 """Milliseconds for `CHANNELS` channels of `BINS` bins."""
-
-Row = dict[str, Any]
-Run = Callable[[], object]
 
 
 def main() -> None:
@@ -58,15 +51,6 @@ def main() -> None:
         print(f"{part.__name__}: {time.perf_counter() - start:.1f} s", flush=True)
     record("gpu", rows)
     record("gpu_observers", list(observers()))
-
-
-def bandwidths(x: torch.Tensor) -> dict[str, float]:
-    """Return GB/s of the fastest read and of a copy, which reads and writes."""
-    y = torch.empty_like(x)
-    reads = {"sum": x.sum, "amax": x.amax, "aminmax": x.aminmax}
-    size = x.numel() * x.element_size() / 1e9
-    read = max(size / seconds(run) for run in reads.values())
-    return {"read": read, "copy": 2 * size / seconds(lambda: y.copy_(x))}
 
 
 def histograms(normal: torch.Tensor, limits: dict[str, float]) -> Iterator[Row]:
@@ -119,26 +103,6 @@ def channel_histograms(normal: torch.Tensor, limits: dict[str, float]) -> Iterat
             data="normal",
             bar=0.5 if columns == 65536 else None,
         )
-
-
-def tally_launches(normal: torch.Tensor, limits: dict[str, float]) -> Iterator[Row]:
-    """Counting in blocks of several sizes, of which the kernels have one."""
-    if not find_spec("cuda"):
-        return
-    from qcore.backends.cuda import tally as plan  # noqa: PLC0415
-
-    state = qcore.Histogram.of(normal, bins=BINS)
-    chosen = plan.THREADS, plan.RESIDENT
-    try:
-        for launch in LAUNCHES:
-            plan.THREADS, plan.RESIDENT = launch
-            what = "threads x blocks: {} x {}".format(*launch)
-            size = 4 * normal.numel()
-            run = partial(state.update, normal)
-            note = {"chosen": True} if launch == chosen else {}
-            yield share(what, run, size, limits["read"], data="normal") | note
-    finally:
-        plan.THREADS, plan.RESIDENT = chosen
 
 
 def roundings(normal: torch.Tensor, limits: dict[str, float]) -> Iterator[Row]:
@@ -208,38 +172,6 @@ def roundings(normal: torch.Tensor, limits: dict[str, float]) -> Iterator[Row]:
             limits["copy"],
             bar=0.85,
         )
-
-
-def rounding_launches(normal: torch.Tensor, limits: dict[str, float]) -> Iterator[Row]:
-    """Rounding in tiles of several sizes, of which the kernels have one."""
-    if not find_spec("triton"):
-        return
-    from qcore.backends.triton import gradient, launch, quantize  # noqa: PLC0415
-    from qcore.backends.triton.layout import layout_of  # noqa: PLC0415
-
-    scale, zero = (
-        torch.full((1,), 0.02).cuda(),
-        torch.zeros(1, dtype=torch.int32).cuda(),
-    )
-    fmt = qcore.parse_format("int8")
-    chosen = launch.WARPS
-    try:
-        for dtype in (torch.float32, torch.bfloat16):
-            x = normal.to(dtype)
-            y, g = torch.empty_like(x), x.flip(0)
-            layout = layout_of(tuple(x.shape), qcore.PerTensor(), True)
-            rest = x, scale, zero, fmt, layout
-            for elements, warps in TILES:
-                launch.WARPS = warps
-                tile = {"out": y, "elements": elements}
-                what = f"elements x warps, {dtype}: {elements} x {warps}"
-                size = 2 * x.numel() * x.element_size()
-                run = partial(quantize.fake_quantize, *rest, **tile)
-                yield share(what, run, size, limits["copy"])
-                run = partial(gradient.fake_quantize_gradient, g, *rest, **tile)
-                yield share(f"{what}, gradient", run, 1.5 * size, limits["copy"])
-    finally:
-        launch.WARPS = chosen
 
 
 def searches(normal: torch.Tensor, _: dict[str, float]) -> Iterator[Row]:
@@ -314,46 +246,6 @@ def observers() -> Iterator[Row]:
         if row["CPU ms"] and row["CUDA ms"]:
             row |= {"CPU / CUDA": row["CPU ms"] / row["CUDA ms"], "bar": 10}
         yield row
-
-
-def share(
-    what: str,
-    run: Run,
-    size: float,
-    limit: float,
-    *,
-    bar: float | None = None,
-    data: str = "",
-) -> Row:
-    """Return the time of a run that moves so many bytes, as a share of a limit."""
-    row: Row = {"what": what, "data": data, **timed(run)}
-    if "ms" in row:
-        row["GB/s"] = size / row["ms"] / 1e6
-        row["share"] = row["GB/s"] / limit
-    return row | ({} if bar is None or not what.startswith("qcore") else {"bar": bar})
-
-
-def timed(run: Run, rounds: int = ROUNDS, calls: int = CALLS) -> Row:
-    """Return the milliseconds of a run, or the error that ended it."""
-    try:
-        return {"ms": 1e3 * seconds(run, rounds, calls)}
-    except Exception as error:  # one must not end the others
-        return {"error": f"{type(error).__name__}: {error}"[:300]}
-
-
-def seconds(run: Run, rounds: int = ROUNDS, calls: int = CALLS) -> float:
-    """Return the median seconds of a call, among calls asked for without a pause."""
-    for _ in range(2):  # compile, and fill the allocator's pools
-        run()
-    times = []
-    for _ in range(rounds):
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        for _ in range(calls):
-            run()
-        torch.cuda.synchronize()
-        times.append((time.perf_counter() - start) / calls)
-    return float(np.median(times))
 
 
 if __name__ == "__main__":

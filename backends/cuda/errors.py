@@ -1,8 +1,7 @@
 """Launches that find the squared errors of steps; errors.cu has the kernels."""
 
 from ctypes import c_double, c_int32, c_uint64
-from functools import cache
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from typing import Any, NamedTuple
 
 from qcore.backends.cuda import candidates
@@ -12,7 +11,7 @@ from qcore.backends.cuda.source import Program
 from qcore.formats import FloatFormat, Format, IntFormat
 from qcore.kernels import Declined, declined
 from qcore.methods.ends import TIE
-from qcore.methods.squared_error import MANY_CODES, magnitudes
+from qcore.methods.squared_error import MANY_CODES, cells_of
 from qcore.spec import QuantSpec
 
 NUMBERS = 4
@@ -160,7 +159,9 @@ class Codes(NamedTuple):
 
 def codes_of(device: Device, counts: Array, fmt: Format, /) -> Codes:
     """Return what a sum over the codes of a format runs over."""
-    edges, spans, ends = _cells(fmt)
+    cells = cells_of(fmt)
+    edges, spans = (tuple(chain(*parts)) for parts in zip(*cells, strict=True))
+    ends = tuple(accumulate(len(part.edges) for part in cells))
     negative, positive = (
         tails_of(device, counts, sign, sign) if begin < end else None
         for sign, (begin, end) in enumerate(pairwise(ends))
@@ -240,23 +241,6 @@ def range_errors(
         ],
     )
     return errors
-
-
-@cache
-def _cells(
-    fmt: Format, /
-) -> tuple[tuple[float, ...], tuple[float, ...], tuple[int, ...]]:
-    """Return edges of rounding cells and distances of levels, and where kinds end.
-
-    The kinds are the codes that both signs have, those that the negative values have
-    more, and the positive ones.
-    """
-    below, above = magnitudes(fmt)
-    shared = min(len(below), len(above))
-    sides = below[:shared], below[shared - 1 :], above[shared - 1 :]
-    pairs = [pair for side in sides for pair in pairwise(side)]
-    edges, spans = tuple((a + b) / 2 for a, b in pairs), tuple(b - a for a, b in pairs)
-    return edges, spans, tuple(accumulate(len(side) - 1 for side in sides))
 
 
 def program() -> Program:

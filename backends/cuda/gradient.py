@@ -3,7 +3,7 @@
 from ctypes import c_int32, c_uint32, c_uint64
 from functools import partial
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from qcore.arithmetic import dtype_name
 from qcore.backends.cuda.device import (
@@ -36,6 +36,17 @@ LONG = 2048
 """Elements of a row from which on a block takes it, not a warp."""
 
 
+class Arrays(NamedTuple):
+    """What is read and, named for what it is the gradient of, what is written."""
+
+    gradient: Array
+    x: Array
+    of_x: Array
+    of_scale: Array
+    scale: Array
+    zero_point: Array
+
+
 def fake_quantize_gradient(
     device: Device,
     gradient: Array,
@@ -63,26 +74,17 @@ def fake_quantize_gradient(
         return declined("more rows than a launch has blocks")
     of_x = device.empty((tuple(x.shape), dtype_name(x.dtype)))
     of_scale = device.empty((tuple(scale.shape), "float32"))
-    arrays = (gradient, x, of_x, of_scale, scale, zero_point)
+    arrays = Arrays(gradient, x, of_x, of_scale, scale, zero_point)
     if layout.size or layout.outer == 1 or layout.inner >= WARP:
-        _by_rows(device, layout, spec.format, *arrays)
+        _by_rows(device, layout, spec.format, arrays)
     else:
-        _by_columns(device, layout, spec.format, *arrays)
+        _by_columns(device, layout, spec.format, arrays)
     return of_x, of_scale
 
 
-def _by_rows(
-    device: Device,
-    layout: Layout,
-    fmt: Format,
-    gradient: Array,
-    x: Array,
-    of_x: Array,
-    of_scale: Array,
-    scale: Array,
-    zero_point: Array,
-) -> None:
+def _by_rows(device: Device, layout: Layout, fmt: Format, arrays: Arrays) -> None:
     """Take elements in a row that share a scale, by a block or by a warp."""
+    gradient, x, of_x, of_scale, scale, zero_point = arrays
     at = partial(address, device)
     # Blocks of a row of data, or rows that have one block: themselves.
     per_row = layout.blocks if layout.size else 1
@@ -116,40 +118,31 @@ def _by_rows(
         _add_up(device, program(dtype, fmt), partial_sums, of_scale, strides)
 
 
-def _by_columns(
-    device: Device,
-    layout: Layout,
-    fmt: Format,
-    gradient: Array,
-    x: Array,
-    of_x: Array,
-    of_scale: Array,
-    scale: Array,
-    zero_point: Array,
-) -> None:
+def _by_columns(device: Device, layout: Layout, fmt: Format, arrays: Arrays) -> None:
     """Take elements below each other, a thread each column."""
+    gradient, x, of_x, of_scale, scale, zero_point = arrays
     columns = layout.channels * layout.inner
     tiles = -(-columns // THREADS)
     places = BLOCKS * 2 * device.multiprocessors
     parts = min(layout.outer, max(1, places // tiles))
     partial_sums = device.empty(((parts, columns), "float64"))
-    dtype = dtype_name(x.dtype)
-    arrays = (gradient, x, of_x, partial_sums, scale, zero_point)
+    kernels = program(dtype_name(x.dtype), fmt)
+    given = (gradient, x, of_x, partial_sums, scale, zero_point)
     device.launch(
-        program(dtype, fmt),
+        kernels,
         "gradient_columns",
         tiles * parts,
         THREADS,
         0,
         [
-            *(address(device, array) for array in arrays),
+            *(address(device, array) for array in given),
             *map(c_uint64, (layout.outer, columns, layout.inner)),
             c_uint32(parts),
             *format_arguments(fmt),
         ],
     )
     strides = (layout.inner, parts, columns, layout.inner)
-    _add_up(device, program(dtype, fmt), partial_sums, of_scale, strides)
+    _add_up(device, kernels, partial_sums, of_scale, strides)
 
 
 def _add_up(

@@ -36,13 +36,25 @@ def register(library: str, on_device: Function) -> None:
         From a function of launches and its arguments, the device apart, to its result.
     """
     for kernel, launcher in SERVED:
-        native = _served(launcher, on_device)
-        native.__module__ = launcher.__module__  # known by its source
-        kernel.accelerate(library)(native)
+        served = native(launcher, on_device, source=launcher.__module__)
+        kernel.accelerate(library)(served)
 
 
-def _served(launcher: Function, on_device: Function) -> Function:
-    def native(*given: Any, **named: Any) -> Any:
+def native(launcher: Function, on_device: Function, source: str) -> Function:
+    """Return what serves a kernel by a function of launches.
+
+    Parameters
+    ----------
+    launcher : callable
+        The function of launches.
+    on_device : callable
+        As of `register`.
+    source : str
+        Module that it is known by.
+    """
+
+    def served(*given: Any, **named: Any) -> Any:
         return on_device(launcher, *given, **named)
 
-    return native
+    served.__module__ = source
+    return served

@@ -114,7 +114,7 @@ def tally(
 def program(dtype: str, table: int, has_mask: bool) -> Program:
     """Return the kernels that count data of a dtype."""
     return Program(
-        ("numbers.cu", "tally.cu"),
+        ("numbers.cu", "visit.cu", "tally.cu"),
         (
             f"DATA_{dtype}",
             f"TABLE={table}",

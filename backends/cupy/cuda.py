@@ -1,8 +1,9 @@
-"""CuPy: the kernels that are served by CUDA C."""
+"""CuPy: the kernels that are served by CUDA C.
 
-from typing import Any
+Those that count and round bear the kernels' names, by which JAX asks for them.
+"""
 
-import cupy
+from functools import partial
 
 from qcore import affine
 from qcore import gradient as portable_gradient
@@ -11,72 +12,17 @@ from qcore.backends.cuda import regrid as regridding
 from qcore.backends.cuda import tally as tallying
 from qcore.backends.cupy.device import on_device
 from qcore.backends.cupy.library import NAME
-from qcore.spec import QuantSpec
 from qcore.statistics import tally as portable
 
+_served = partial(kernels.native, on_device=on_device, source=__name__)
 
-@portable.tally.accelerate(NAME)
-def tally(
-    rows: cupy.ndarray,
-    keep: cupy.ndarray | None,
-    weights: cupy.ndarray | None,
-    slots: int,
-    k: cupy.ndarray | None,
-    /,
-) -> Any:
-    """Count rows: see `qcore.statistics.tally.tally`."""
-    return on_device(tallying.tally, rows, keep, weights, slots, k)
-
-
-@portable.regrid.accelerate(NAME)
-def regrid(
-    counts: cupy.ndarray,
-    exponents: cupy.ndarray,
-    k: cupy.ndarray,
-    new_k: cupy.ndarray,
-    /,
-) -> Any:
-    """Widen slots: see `qcore.statistics.tally.regrid`."""
-    return on_device(regridding.regrid, counts, exponents, k, new_k)
-
-
-@affine.quantize_data.accelerate(NAME)
-def quantize_data(
-    x: cupy.ndarray,
-    scale: cupy.ndarray,
-    zero_point: cupy.ndarray,
-    spec: QuantSpec,
-    /,
-) -> Any:
-    """Return codes: see `qcore.affine.quantize_data`."""
-    return on_device(rounding.quantize, x, scale, zero_point, spec)
-
-
-@affine.fake_quantize_data.accelerate(NAME)
-def fake_quantize_data(
-    x: cupy.ndarray,
-    scale: cupy.ndarray,
-    zero_point: cupy.ndarray,
-    spec: QuantSpec,
-    /,
-) -> Any:
-    """Return rounded data: see `qcore.affine.fake_quantize_data`."""
-    return on_device(rounding.fake_quantize, x, scale, zero_point, spec)
-
-
-@portable_gradient.fake_quantize_gradient.accelerate(NAME)
-def fake_quantize_gradient(
-    gradient_of_result: cupy.ndarray,
-    x: cupy.ndarray,
-    scale: cupy.ndarray,
-    zero_point: cupy.ndarray,
-    spec: QuantSpec,
-    /,
-) -> Any:
-    """Return gradients: see `qcore.gradient.fake_quantize_gradient`."""
-    return on_device(
-        gradient.fake_quantize_gradient, gradient_of_result, x, scale, zero_point, spec
-    )
-
-
+tally = portable.tally.accelerate(NAME)(_served(tallying.tally))
+regrid = portable.regrid.accelerate(NAME)(_served(regridding.regrid))
+quantize_data = affine.quantize_data.accelerate(NAME)(_served(rounding.quantize))
+fake_quantize_data = affine.fake_quantize_data.accelerate(NAME)(
+    _served(rounding.fake_quantize)
+)
+fake_quantize_gradient = portable_gradient.fake_quantize_gradient.accelerate(NAME)(
+    _served(gradient.fake_quantize_gradient)
+)
 kernels.register(NAME, on_device)

@@ -8,7 +8,7 @@ from qcore.backends.numba.density import (
     mass_and_square_beyond,
     second_moment,
 )
-from qcore.backends.numba.gain import cells_of, symmetric_gain
+from qcore.backends.numba.gain import joined_cells, symmetric_gain
 from qcore.backends.numba.memory import readonly
 from qcore.formats import FloatFormat, IntFormat
 from qcore.spec import QuantSpec
@@ -25,7 +25,7 @@ def is_balanced(
         assert isinstance(fmt, IntFormat)  # QuantSpec refuses asymmetric floats
         steps = (below + above) * (1 / (fmt.qmax - fmt.qmin))
     balanced = np.empty((len(counts), steps.shape[1]), np.bool_)
-    cells = cells_of(fmt) if isinstance(fmt, FloatFormat) else (np.empty(0),) * 2
+    cells = joined_cells(fmt) if isinstance(fmt, FloatFormat) else (np.empty(0),) * 2
     _compare(
         readonly(counts, np.int64),
         *(readonly(x, np.float64) for x in (steps, below, above, *cells[:2])),

@@ -10,22 +10,15 @@ import numpy as np
 from qcore.backends.numba.compile import compiled
 from qcore.backends.numba.density import excess_beyond, excess_within
 from qcore.formats import Format
-from qcore.methods.squared_error import magnitudes
+from qcore.methods.squared_error import cells_of
 
 
 @cache
-def cells_of(fmt: Format) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return edges of rounding cells, distances of levels, and where sides begin.
-
-    The sides are the codes that both signs have, those that the negative values have
-    more, and the positive ones.
-    """
-    below, above = (np.asarray(levels) for levels in magnitudes(fmt))
-    shared = min(len(below), len(above))
-    sides = below[:shared], below[shared - 1 :], above[shared - 1 :]
-    edges = np.concatenate([(side[1:] + side[:-1]) / 2 for side in sides])
-    spans = np.concatenate([np.diff(side) for side in sides])
-    return edges, spans, np.cumsum([0, *(len(side) - 1 for side in sides)])
+def joined_cells(fmt: Format) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return edges and spans of all rounding cells, and where those of a kind begin."""
+    cells = cells_of(fmt)
+    edges, spans = (np.concatenate(parts) for parts in zip(*cells, strict=True))
+    return edges, spans, np.cumsum([0, *(len(part.edges) for part in cells)])
 
 
 @compiled

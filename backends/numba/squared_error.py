@@ -14,7 +14,12 @@ import numpy as np
 from qcore.backends.numba.compile import compiled
 from qcore.backends.numba.density import fill_tail, second_moment
 from qcore.backends.numba.fine_error import find_below, fine_errors
-from qcore.backends.numba.gain import affine_gain, best_below, cells_of, symmetric_gain
+from qcore.backends.numba.gain import (
+    affine_gain,
+    best_below,
+    joined_cells,
+    symmetric_gain,
+)
 from qcore.backends.numba.memory import readonly
 from qcore.backends.numba.range_error import best_split, search_ranges
 from qcore.formats import Format
@@ -36,7 +41,7 @@ def search_symmetric(
     reaches = _fine_reaches(fmt)
     if reaches is not None:
         return fine_errors(counts, steps, *reaches, allowed)
-    return _halved(counts, steps, allowed, *cells_of(fmt), 0)
+    return _halved(counts, steps, allowed, *joined_cells(fmt), 0)
 
 
 @cache

@@ -4,7 +4,7 @@ cuda-bindings is imported by the first call with a tensor on such a device.
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
@@ -22,7 +22,6 @@ from qcore.backends.torch import search_solve
 from qcore.backends.torch.library import NAME, unplain
 from qcore.kernels import Declined, declined
 from qcore.methods.solve import solve
-from qcore.spec import QuantSpec
 from qcore.statistics import tally as portable
 
 
@@ -118,65 +117,13 @@ def _contiguous(x: Any) -> Any:
     return x.contiguous() if isinstance(x, torch.Tensor) else x
 
 
-@portable.tally.accelerate(NAME)
-def tally(
-    rows: torch.Tensor,
-    keep: torch.Tensor | None,
-    weights: torch.Tensor | None,
-    slots: int,
-    k: torch.Tensor | None,
-    /,
-) -> Any:
-    """Count rows: see `qcore.statistics.tally.tally`."""
-    return on_device(tallying.tally, rows, keep, weights, slots, k)
+_served = partial(kernels.native, on_device=on_device, source=__name__)
 
-
-@portable.regrid.accelerate(NAME)
-def regrid(
-    counts: torch.Tensor,
-    exponents: torch.Tensor,
-    k: torch.Tensor,
-    new_k: torch.Tensor,
-    /,
-) -> Any:
-    """Widen slots: see `qcore.statistics.tally.regrid`."""
-    return on_device(regridding.regrid, counts, exponents, k, new_k)
-
-
-def quantize_data(
-    x: torch.Tensor,
-    scale: torch.Tensor,
-    zero_point: torch.Tensor,
-    spec: QuantSpec,
-    /,
-) -> Any:
-    """Return codes: see `qcore.affine.quantize_data`."""
-    return on_device(rounding.quantize, x, scale, zero_point, spec)
-
-
-def fake_quantize_data(
-    x: torch.Tensor,
-    scale: torch.Tensor,
-    zero_point: torch.Tensor,
-    spec: QuantSpec,
-    /,
-) -> Any:
-    """Return rounded data: see `qcore.affine.fake_quantize_data`."""
-    return on_device(rounding.fake_quantize, x, scale, zero_point, spec)
-
-
-def fake_quantize_gradient(
-    gradient_of_result: torch.Tensor,
-    x: torch.Tensor,
-    scale: torch.Tensor,
-    zero_point: torch.Tensor,
-    spec: QuantSpec,
-    /,
-) -> Any:
-    """Return gradients: see `qcore.gradient.fake_quantize_gradient`."""
-    return on_device(
-        gradient.fake_quantize_gradient, gradient_of_result, x, scale, zero_point, spec
-    )
+tally = portable.tally.accelerate(NAME)(_served(tallying.tally))
+regrid = portable.regrid.accelerate(NAME)(_served(regridding.regrid))
+quantize_data = _served(rounding.quantize)
+fake_quantize_data = _served(rounding.fake_quantize)
+fake_quantize_gradient = _served(gradient.fake_quantize_gradient)
 
 
 def _solve(low: torch.Tensor, *given: Any) -> Any:

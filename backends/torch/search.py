@@ -3,6 +3,7 @@
 Triton is imported by the first call with a tensor that its kernels serve.
 """
 
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from qcore.backends.torch import search_solve
 from qcore.backends.torch.library import NAME
 from qcore.backends.torch.refusal import refusal
-from qcore.formats import Format
+from qcore.kernels import Kernel
 from qcore.methods.balance import is_balanced
 from qcore.methods.divergence import divergence, merged_information
 from qcore.methods.mse import best_split
@@ -23,16 +24,17 @@ from qcore.methods.step_search import search_affine, search_symmetric
 from qcore.spec import QuantSpec
 from qcore.statistics import Statistics
 
+SERVED: tuple[tuple[str, tuple[Kernel, ...]], ...] = (
+    ("error", (search_symmetric, search_affine, search_ranges, best_split)),
+    ("balance", (is_balanced,)),
+    ("entropy", (merged_information, divergence)),
+)
+"""Searches, by the module that has functions of their names."""
+
 
 @cache
 def _module(name: str) -> Any:
     return import_module(f"qcore.backends.triton.search_{name}")
-
-
-def _found(module: str, name: str, *arguments: Any, **options: Any) -> Any:
-    """Return what a search by Triton finds, or why it is not asked."""
-    refused = refusal(*arguments, *options.values())
-    return refused or getattr(_module(module), name)(*arguments, **options)
 
 
 @solve.accelerate(NAME)
@@ -49,74 +51,16 @@ def _(
     return refused or search_solve.solve(low, statistics, spec, method, options)
 
 
-@search_symmetric.accelerate(NAME)
-def _(
-    counts: torch.Tensor, steps: torch.Tensor, allowed: torch.Tensor, fmt: Format, /
-) -> Any:
-    return _found("error", "search_symmetric", counts, steps, allowed, fmt)
+def _by_triton(module: str, name: str) -> Callable[..., Any]:
+    """Return what gives Triton's answer, or why it is not asked."""
+
+    def native(*arguments: Any, **options: Any) -> Any:
+        refused = refusal(*arguments, *options.values())
+        return refused or getattr(_module(module), name)(*arguments, **options)
+
+    return native
 
 
-@search_affine.accelerate(NAME)
-def _(
-    counts: torch.Tensor, steps: torch.Tensor, allowed: torch.Tensor, codes: int, /
-) -> Any:
-    return _found("error", "search_affine", counts, steps, allowed, codes)
-
-
-@search_ranges.accelerate(NAME)
-def _(
-    counts: torch.Tensor,
-    steps: torch.Tensor,
-    below: torch.Tensor,
-    allowed: torch.Tensor,
-    codes: int,
-    /,
-) -> Any:
-    return _found("error", "search_ranges", counts, steps, below, allowed, codes)
-
-
-@best_split.accelerate(NAME)
-def _(
-    counts: torch.Tensor,
-    step: torch.Tensor,
-    reach: torch.Tensor,
-    noise: torch.Tensor,
-    codes: int,
-    /,
-) -> Any:
-    return _found("error", "best_split", counts, step, reach, noise, codes)
-
-
-@is_balanced.accelerate(NAME)
-def _(
-    counts: torch.Tensor, below: torch.Tensor, above: torch.Tensor, spec: QuantSpec, /
-) -> Any:
-    return _found("balance", "is_balanced", counts, below, above, spec)
-
-
-@merged_information.accelerate(NAME)
-def _(
-    line: torch.Tensor,
-    first: torch.Tensor,
-    last: torch.Tensor,
-    allowed: torch.Tensor,
-    cells: tuple[float, ...],
-    /,
-) -> Any:
-    return _found("entropy", "merged_information", line, first, last, allowed, cells)
-
-
-@divergence.accelerate(NAME)
-def _(
-    line: torch.Tensor,
-    first: torch.Tensor,
-    last: torch.Tensor,
-    allowed: torch.Tensor,
-    /,
-    *,
-    beside: torch.Tensor,
-    cells: tuple[float, ...],
-) -> Any:
-    return _found(
-        "entropy", "divergence", line, first, last, allowed, beside=beside, cells=cells
-    )
+for module, kernels in SERVED:
+    for kernel in kernels:
+        kernel.accelerate(NAME)(_by_triton(module, kernel.reference.__name__))

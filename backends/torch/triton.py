@@ -34,7 +34,7 @@ def _(
     x: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, spec: QuantSpec, /
 ) -> Any:
     refused = refusal(x, scale, zero_point, has_gradient=False)
-    return refused or _rounded(x, scale, zero_point, spec, "quantize")
+    return refused or _rounded(x, scale, zero_point, spec, is_coded=True)
 
 
 @fake_quantize_data.accelerate(NAME)
@@ -42,7 +42,7 @@ def _(
     x: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, spec: QuantSpec, /
 ) -> Any:
     refused = refusal(x, scale, zero_point)
-    return refused or _rounded(x, scale, zero_point, spec, "fake_quantize")
+    return refused or _rounded(x, scale, zero_point, spec, is_coded=False)
 
 
 @fake_quantize_gradient.accelerate(NAME)
@@ -111,17 +111,18 @@ def _rounded(
     scale: torch.Tensor,
     zero_point: torch.Tensor,
     spec: QuantSpec,
-    name: str,
     /,
+    *,
+    is_coded: bool,
 ) -> Any:
     ready = _prepared(x, scale, zero_point, spec)
     if isinstance(ready, Declined):
         return ready
     if ready.layout is None:
-        dtype = getattr(torch, spec.format.storage) if name == "quantize" else x.dtype
+        dtype = getattr(torch, spec.format.storage) if is_coded else x.dtype
         return torch.empty_like(x, dtype=dtype)
     kernels = import_module("qcore.backends.triton.quantize")
-    found = getattr(kernels, name)(*ready[1:4], spec.format, ready.layout)
+    found = kernels.rounded(*ready[1:4], spec.format, ready.layout, is_coded=is_coded)
     return _back(found, ready.order)
 
 

@@ -12,8 +12,8 @@ import triton.language as tl
 from qcore.backends.triton.formats import numbers_of
 from qcore.backends.triton.launch import arguments_of, on_device_of
 from qcore.backends.triton.layout import Layout, tile_of
-from qcore.backends.triton.quantize import float_steps, integer_steps
-from qcore.backends.triton.rounding import divided, widened
+from qcore.backends.triton.quantize import divided_data, float_steps, integer_steps
+from qcore.backends.triton.rounding import widened
 from qcore.backends.triton.tiles import tile
 from qcore.formats import Format
 
@@ -62,13 +62,11 @@ def gradient_kernel(
         columns,
     )
     gradient = tl.load(gradient_ptr + offset, mask=mask, other=0.0)
-    x = widened(tl.load(x_ptr + offset, mask=mask, other=0.0))
-    scale = tl.load(scale_ptr + place, mask=is_there, other=1.0).to(x.dtype)
-    quotient = divided(x, scale)
+    x, _, quotient = divided_data(x_ptr, scale_ptr, offset, mask, place, is_there)
     if mantissa < 0:
-        zero = tl.load(zero_ptr + place, mask=is_there, other=0).to(x.dtype)
-        codes, is_inside = integer_steps(quotient, zero, low, high)
-        steps = codes - zero
+        _, steps, is_inside = integer_steps(
+            quotient, zero_ptr, place, is_there, low, high
+        )
     else:
         is_inside = tl.abs(quotient) <= high
         _, steps = float_steps(quotient, high, mantissa, first)

@@ -1,7 +1,5 @@
 """Codes, and the numbers that they stand for, in one pass over the data."""
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -22,12 +20,22 @@ from qcore.formats import Format
 
 
 @triton.jit
-def integer_steps(quotient, zero, low, high):
-    """Return codes, saturated but where NaN, and whether they were in the range."""
+def divided_data(x_ptr, scale_ptr, offset, mask, place, is_there):
+    """Return data as it is computed in, its scales, and the quotients of the two."""
+    x = widened(tl.load(x_ptr + offset, mask=mask, other=0.0))
+    scale = tl.load(scale_ptr + place, mask=is_there, other=1.0).to(x.dtype)
+    return x, scale, divided(x, scale)
+
+
+@triton.jit
+def integer_steps(quotient, zero_ptr, place, is_there, low, high):
+    """Return codes, saturated but where NaN; less zero points; and what was inside."""
+    zero = tl.load(zero_ptr + place, mask=is_there, other=0).to(quotient.dtype)
     codes = half_even(quotient) + zero
     is_inside = (codes >= low) & (codes <= high)
     codes = tl.maximum(codes, low, propagate_nan=tl.PropagateNan.ALL)
-    return tl.minimum(codes, high, propagate_nan=tl.PropagateNan.ALL), is_inside
+    codes = tl.minimum(codes, high, propagate_nan=tl.PropagateNan.ALL)
+    return codes, codes - zero, is_inside
 
 
 @triton.jit
@@ -82,17 +90,14 @@ def round_kernel(
         columns,
     )
     dtype: tl.constexpr = out_ptr.dtype.element_ty
-    x = widened(tl.load(x_ptr + offset, mask=mask, other=0.0))
-    scale = tl.load(scale_ptr + place, mask=is_there, other=1.0).to(x.dtype)
-    quotient = divided(x, scale)
+    x, scale, quotient = divided_data(x_ptr, scale_ptr, offset, mask, place, is_there)
     is_nan = quotient != quotient
     if mantissa < 0:
-        zero = tl.load(zero_ptr + place, mask=is_there, other=0).to(x.dtype)
-        codes, _ = integer_steps(quotient, zero, low, high)
+        codes, steps, _ = integer_steps(quotient, zero_ptr, place, is_there, low, high)
         if is_coded:
             found = tl.where(is_nan, low, codes).to(tl.int32).to(dtype)
         else:
-            found = narrowed((codes - zero) * scale, dtype)
+            found = narrowed(steps * scale, dtype)
     else:
         code, number = float_steps(quotient, high, mantissa, first)
         if is_coded:
@@ -106,7 +111,7 @@ def round_kernel(
     tl.store(out_ptr + offset, found, mask=mask)
 
 
-def quantize(
+def rounded(
     x: torch.Tensor,
     scale: torch.Tensor,
     zero_point: torch.Tensor,
@@ -114,11 +119,12 @@ def quantize(
     layout: Layout,
     /,
     *,
+    is_coded: bool,
     out: torch.Tensor | None = None,
     elements: int = ELEMENTS,
 ) -> torch.Tensor:
     """
-    Return the codes of data, as the reference has them.
+    Return the codes of data, or what these stand for, as the reference has them.
 
     Parameters
     ----------
@@ -130,47 +136,17 @@ def quantize(
         Whose codes.
     layout : Layout
         How the scales lie on the data.
+    is_coded : bool
+        Whether codes are asked for, not values.
     out : torch.Tensor, optional
-        Where to write the codes.
+        Where to write them.
     elements : int, optional
         Elements of a tile, a power of two.
     """
     if out is None:
-        out = torch.empty_like(x, dtype=getattr(torch, fmt.storage))
-    _start(x, scale, zero_point, out, fmt, layout, elements, is_coded=True)
-    return out
-
-
-def fake_quantize(
-    x: torch.Tensor,
-    scale: torch.Tensor,
-    zero_point: torch.Tensor,
-    fmt: Format,
-    layout: Layout,
-    /,
-    *,
-    out: torch.Tensor | None = None,
-    elements: int = ELEMENTS,
-) -> torch.Tensor:
-    """Return data rounded to what its codes stand for; arguments as of `quantize`."""
-    out = torch.empty_like(x) if out is None else out
-    _start(x, scale, zero_point, out, fmt, layout, elements, is_coded=False)
-    return out
-
-
-def _start(
-    x: torch.Tensor,
-    scale: torch.Tensor,
-    zero_point: torch.Tensor,
-    out: torch.Tensor,
-    fmt: Format,
-    layout: Layout,
-    elements: int,
-    *,
-    is_coded: bool,
-) -> None:
+        dtype = getattr(torch, fmt.storage) if is_coded else x.dtype
+        out = torch.empty_like(x, dtype=dtype)
     told, programs = arguments_of(layout, elements)
-    nan: dict[str, Any] = nan_of(fmt)
     with on_device_of(x):
         round_kernel[(programs,)](
             x,
@@ -179,6 +155,7 @@ def _start(
             out,
             **told,
             **numbers_of(fmt),
-            **nan,
+            **nan_of(fmt),
             is_coded=is_coded,
         )
+    return out

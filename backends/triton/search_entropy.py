@@ -13,8 +13,8 @@ import triton.language as tl
 
 from qcore.backends.triton.search_grid import (
     TABLES,
+    allowed_of,
     by_channel,
-    candidates_of,
     flags,
     grid_of,
     launch,
@@ -110,6 +110,23 @@ def outlier_terms(count, filled, start, slot, stop, slots, outliers):
 
 
 @triton.jit
+def windows_of(
+    first_ptr,
+    first_stride,
+    last_ptr,
+    last_stride,
+    allowed_ptr,
+    windows,
+    block: tl.constexpr,
+):
+    """Return what `allowed_of` does of windows, and the edges of those allowed."""
+    channel, window, at, there, allowed = allowed_of(allowed_ptr, windows, block)
+    first = tl.load(first_ptr + channel * first_stride + window, mask=allowed, other=0)
+    last = tl.load(last_ptr + channel * last_stride + window, mask=allowed, other=0)
+    return channel, at, there, allowed, first.to(tl.int32), last.to(tl.int32)
+
+
+@triton.jit
 def score(
     count_ptr,
     filled_ptr,
@@ -128,15 +145,11 @@ def score(
     block: tl.constexpr,
 ):
     """Write the sums over groups of S ln(S / n) of windows, where allowed."""
-    channel, window = candidates_of(windows, block)
+    channel, at, _, allowed, first, last = windows_of(
+        first_ptr, first_stride, last_ptr, last_stride, allowed_ptr, windows, block
+    )
     count = count_ptr + channel * (slots + 1)
     filled = filled_ptr + channel * (slots + 1)
-    there = window < windows
-    at = channel * windows + window
-    allowed = tl.load(allowed_ptr + at, mask=there, other=0) != 0
-    first = tl.load(first_ptr + channel * first_stride + window, mask=allowed, other=0)
-    last = tl.load(last_ptr + channel * last_stride + window, mask=allowed, other=0)
-    first, last = first.to(tl.int32), last.to(tl.int32)
     width = (last - first).to(tl.float64)
     is_wide = allowed
     if is_even:
@@ -173,16 +186,12 @@ def diverge(
 
     The loop over groups is apart: with fewer registers more programs run at a time.
     """
-    channel, window = candidates_of(windows, block)
+    channel, at, there, allowed, first, last = windows_of(
+        first_ptr, first_stride, last_ptr, last_stride, allowed_ptr, windows, block
+    )
     count = count_ptr + channel * (slots + 1)
     filled = filled_ptr + channel * (slots + 1)
     information = information_ptr + channel * (slots + 1)
-    there = window < windows
-    at = channel * windows + window
-    allowed = tl.load(allowed_ptr + at, mask=there, other=0) != 0
-    first = tl.load(first_ptr + channel * first_stride + window, mask=allowed, other=0)
-    last = tl.load(last_ptr + channel * last_stride + window, mask=allowed, other=0)
-    first, last = first.to(tl.int32), last.to(tl.int32)
     width = (last - first).to(tl.float64)
     aside = tl.load(beside_ptr + channel).to(tl.float64)
     total = tl.load(count + slots) + aside

@@ -7,7 +7,7 @@ What lies between two steps whose bound exceeds the least error found is left ou
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from array_api_compat import torch as xp
@@ -105,15 +105,10 @@ def _sides(
 def _cells(
     fmt: Format, device: torch.device
 ) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
-    """Return edges of rounding cells and distances of levels, for each of the sides.
-
-    Those are the codes that both signs have, those that the negative values have more,
-    and the positive ones.
-    """
-    below, above = magnitudes(fmt)
-    shared = min(len(below), len(above))
-    sides = below[:shared], below[shared - 1 :], above[shared - 1 :]
-    return tuple(cells_of(side, device, xp=xp) for side in sides)
+    """Return the rounding cells of a format on a device."""
+    cells = cells_of(fmt)
+    made = partial(torch.tensor, dtype=torch.float64, device=device)
+    return tuple((made(edges), made(spans)) for edges, spans in cells)
 
 
 def search_affine(

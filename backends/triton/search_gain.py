@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 
 from qcore.backends.triton.search_density import excess_beyond
-from qcore.backends.triton.search_grid import candidates_of
+from qcore.backends.triton.search_grid import allowed_of
 
 
 @triton.jit
@@ -31,11 +31,8 @@ def add_gain(
     The pointer to tails is that to the first one of the side, the stride that from
     channel to channel.
     """
-    channel, candidate = candidates_of(candidates, block)
+    channel, candidate, at, _, allowed = allowed_of(allowed_ptr, candidates, block)
     tail = tails_ptr + channel * tail_stride
-    there = candidate < candidates
-    at = channel * candidates + candidate
-    allowed = tl.load(allowed_ptr + at, mask=there, other=0) != 0
     steps = steps_ptr + channel * steps_stride
     step = tl.load(steps + candidate, mask=allowed, other=0.0)
     gain = tl.load(gains_ptr + at, mask=allowed, other=0.0)
@@ -65,12 +62,9 @@ def find_below(
     As `qcore.methods.squared_error.best_below` does; the highest power of two in the
     number of codes is `highest`. The tails are those of both signs.
     """
-    channel, candidate = candidates_of(candidates, block)
+    channel, candidate, at, _, allowed = allowed_of(allowed_ptr, candidates, block)
     tails = tails_ptr + channel * 8 * (slots + 1)
     other = tails + 4 * (slots + 1)
-    there = candidate < candidates
-    at = channel * candidates + candidate
-    allowed = tl.load(allowed_ptr + at, mask=there, other=0) != 0
     steps = steps_ptr + channel * steps_stride
     step = tl.load(steps + candidate, mask=allowed, other=0.0)
     below = tl.zeros_like(step)
@@ -102,11 +96,8 @@ def affine_gain(
 
     The tails are those of both signs.
     """
-    channel, candidate = candidates_of(candidates, block)
+    channel, candidate, at, _, allowed = allowed_of(allowed_ptr, candidates, block)
     tails = tails_ptr + channel * 8 * (slots + 1)
-    there = candidate < candidates
-    at = channel * candidates + candidate
-    allowed = tl.load(allowed_ptr + at, mask=there, other=0) != 0
     steps = steps_ptr + channel * steps_stride
     step = tl.load(steps + candidate, mask=allowed, other=0.0)
     below = tl.load(below_ptr + at, mask=allowed, other=0.0)

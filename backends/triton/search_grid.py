@@ -26,6 +26,19 @@ def candidates_of(candidates, block: tl.constexpr):
     return channel, (program % chunks) * block + tl.arange(0, block)
 
 
+@triton.jit
+def allowed_of(allowed_ptr, candidates, block: tl.constexpr):
+    """Return a program's channel, its candidates, where they lie, are, and are allowed.
+
+    Flags of ``[C, S]``; `candidates` is S.
+    """
+    channel, candidate = candidates_of(candidates, block)
+    there = candidate < candidates
+    at = channel * candidates + candidate
+    allowed = tl.load(allowed_ptr + at, mask=there, other=0) != 0
+    return channel, candidate, at, there, allowed
+
+
 def launch(
     kernel: Any, grid: tuple[int, ...], *arguments: Any, **settings: Any
 ) -> None:

@@ -11,7 +11,7 @@ are finer than slots, have s**2 / 12 inside the range and the error of the satur
 tails beside it.
 """
 
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ from qcore.methods.density import (
     tail_of,
 )
 from qcore.spec import QuantSpec
-from qcore.typing import Array, Device, Namespace
+from qcore.typing import Array, Namespace
 
 MANY_CODES = 1 << 9
 """More codes than this on one side count as a fine grid."""
@@ -68,6 +68,34 @@ def magnitudes(fmt: Format, /) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return (
         tuple(float(q) for q in range(1 - fmt.qmin)),
         tuple(float(q) for q in range(1 + fmt.qmax)),
+    )
+
+
+class Cells(NamedTuple):
+    """Edges between neighbouring levels, in ascending order, and distances of these."""
+
+    edges: tuple[float, ...]
+    spans: tuple[float, ...]
+
+
+@cache
+def cells_of(fmt: Format, /) -> tuple[Cells, Cells, Cells]:
+    """Return the rounding cells of the codes at zero point 0.
+
+    Of those that both signs have, of those that the negative values have more, and of
+    those that the positive ones do.
+    """
+    below, above = magnitudes(fmt)
+    shared = min(len(below), len(above))
+
+    def between(levels: tuple[float, ...]) -> Cells:
+        edges = tuple((a + b) / 2 for a, b in pairwise(levels))
+        return Cells(edges, tuple(b - a for a, b in pairwise(levels)))
+
+    return (
+        between(below[:shared]),
+        between(below[shared - 1 :]),
+        between(above[shared - 1 :]),
     )
 
 
@@ -137,16 +165,12 @@ def gain_parts(
     Codes that both sides have share their cells, so their counts add up first.
     """
     negative, positive = counts[:, 0, :], counts[:, 1, :]
-    sides = magnitudes(fmt)
-    shared = min(len(side) for side in sides)
+    parts = zip((negative + positive, negative, positive), cells_of(fmt), strict=True)
+    made = partial(xp.asarray, dtype=xp.float64, device=device_of(counts))
     return [
-        (tail_of(of, xp=xp), *cells_of(levels, device_of(counts), xp=xp))
-        for of, levels in (
-            (negative + positive, sides[0][:shared]),
-            (negative, sides[0][shared - 1 :]),
-            (positive, sides[1][shared - 1 :]),
-        )
-        if len(levels) > 1
+        (tail_of(of, xp=xp), made(cells.edges), made(cells.spans))
+        for of, cells in parts
+        if cells.edges
     ]
 
 
@@ -210,31 +234,6 @@ def saturation(sides: Sides, below: Array, above: Array, /, *, xp: Namespace) ->
     """Return the squared error of all beyond two reaches in slots, ``[C, S]``."""
     parts = zip((sides.negative, sides.positive), (below, above), strict=True)
     return sum(mass_and_square_beyond(tail, reach, xp=xp)[1] for tail, reach in parts)
-
-
-def cells_of(
-    levels: tuple[float, ...], device: Device, /, *, xp: Namespace
-) -> tuple[Array, Array]:
-    """
-    Return the edges between neighbouring levels, and the distances of the levels.
-
-    Parameters
-    ----------
-    levels : tuple of float
-        In ascending order.
-    device : device
-        Where the arrays are to be.
-
-    Returns
-    -------
-    edges, spans : array
-        float64, one number less than levels.
-    """
-    edges = [(a + b) / 2 for a, b in pairwise(levels)]
-    spans = [b - a for a, b in pairwise(levels)]
-    return tuple(
-        xp.asarray(values, dtype=xp.float64, device=device) for values in (edges, spans)
-    )
 
 
 def fine_parts(

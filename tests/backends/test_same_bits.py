@@ -10,32 +10,12 @@ import pytest
 
 import qcore
 from qcore import PerTensor, QParams, QuantSpec
+from tests.backends.hard import STEP, misaligned, numbers, read_only
 from tests.qcore.histogram_definition import definition
-
-SCALE = np.float32(0.0371)
 
 
 def hard():
-    """Return ties, subnormal, huge and infinite values, NaN, and any bits."""
-    rng = np.random.default_rng(5)
-    ties = (rng.integers(-300, 300, 64) + 0.5).astype(np.float32) * SCALE
-    special = [0.0, -0.0, np.inf, -np.inf, np.nan, 3e38, -3e38, 1e-40, -1e-45, 2**-126]
-    bits = rng.integers(0, 2**32, 64, dtype=np.uint64).astype(np.uint32)
-    every = np.concatenate([ties, special, bits.view(np.float32)])
-    return np.resize(every.astype(np.float32), (9, 16))
-
-
-def misaligned(x):
-    """Return equal values that begin one byte beside where they should."""
-    found = np.empty(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
-    found[...] = x
-    return found
-
-
-def read_only(x):
-    x = x.copy()
-    x.flags.writeable = False
-    return x
+    return numbers((9, 16), seed=5)
 
 
 # From an array of a library to another one of it; or of NumPy's, where only it can.
@@ -57,19 +37,19 @@ OF_NUMPY = {
 
 def codes_of(x):
     with np.errstate(all="ignore"):
-        codes = np.clip(np.rint(x / SCALE), -128, 127)
+        codes = np.clip(np.rint(x / STEP), -128, 127)
     return np.where(np.isnan(codes), np.float32(-128), codes).astype(np.int8)
 
 
 def values_of(x):
     with np.errstate(all="ignore"):
-        codes = np.rint(x / SCALE) + np.float32(0)  # codes have one zero
-    return np.clip(codes, -128, 127) * SCALE
+        codes = np.rint(x / STEP) + np.float32(0)  # codes have one zero
+    return np.clip(codes, -128, 127) * STEP
 
 
 @pytest.fixture
 def qparams(array):
-    return QParams(array(SCALE), array(np.int32(0)), QuantSpec("int8", PerTensor()))
+    return QParams(array(STEP), array(np.int32(0)), QuantSpec("int8", PerTensor()))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

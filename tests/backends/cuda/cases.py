@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import ml_dtypes
 import numpy as np
 from array_api_compat import numpy as xp
 
@@ -10,14 +9,7 @@ from qcore import PerBlock, PerChannel, PerTensor, QuantSpec
 from qcore.affine import fake_quantize_data, quantize_data
 from qcore.gradient import fake_quantize_gradient
 from qcore.statistics.tally import regrid, tally
-
-DTYPES = {
-    "float32": np.dtype(np.float32),
-    "float16": np.dtype(np.float16),
-    "bfloat16": np.dtype(ml_dtypes.bfloat16),
-    "float64": np.dtype(np.float64),
-}
-SPECIAL = (0.0, -0.0, np.nan, -np.nan, np.inf, -np.inf, 1e-45, -1e-45, 3e38, 2.0**-126)
+from tests.backends.hard import DTYPES, STEP, numbers, rows, unaligned
 
 
 @dataclass
@@ -26,39 +18,6 @@ class Case:
 
     given: tuple
     expected: tuple
-
-
-def any_bits(rng, count):
-    bits = rng.integers(0, 2**32, count, dtype=np.uint64)
-    return bits.astype(np.uint32).view(np.float32)
-
-
-def rows(channels, columns, dtype="float32"):
-    """Return a bell, one with zeros and an outlier, any bits, and what is special."""
-    rng = np.random.default_rng(columns)
-    x = rng.standard_normal((channels, columns)).astype(np.float32)
-    x[0, ::2] = 0
-    x[0, -1] = 1e4
-    if channels > 1:
-        x[1] = any_bits(rng, columns)
-    if channels > 2:
-        x[2, : len(SPECIAL)] = SPECIAL[:columns]
-    if channels > 3:
-        x[3] = np.nan
-    with np.errstate(over="ignore", invalid="ignore"):
-        x = x.astype(DTYPES[dtype])
-        if dtype == "float64":
-            # Halfway points of the rounding to float32, and what float32 lacks.
-            edges = [2.0**128 - 2.0**103, 2.0**-126 - 2.0**-150, 1e300, 1e-300]
-            x[-1, : len(edges)] = edges[:columns]
-    return x
-
-
-def unaligned(x):
-    """Return the same values from an address that no vector can be loaded from."""
-    memory = np.empty(x.size + 1, x.dtype)
-    memory[1:] = x.reshape(-1)
-    return memory[1:].reshape(x.shape)
 
 
 def tally_case(x, slots=64, k=None, keep=False, weights=False):
@@ -146,17 +105,6 @@ LAYOUTS = {
 }
 
 
-def values(shape, dtype):
-    """Return ties, any bits and special values; the step of the ties is 0.0371."""
-    rng = np.random.default_rng(7)
-    x = rng.standard_normal(int(np.prod(shape))).astype(np.float32)
-    x[::3] = rng.integers(-300, 300, x[::3].size) * np.float32(0.0371) / 2
-    x[1::11] = any_bits(rng, x[1::11].size)
-    x[2 : 2 + len(SPECIAL)] = SPECIAL[: max(len(x) - 2, 0)]
-    with np.errstate(over="ignore", invalid="ignore"):
-        return x.reshape(shape).astype(DTYPES[dtype])
-
-
 def rounding_cases():
     """Return arguments of `quantize_data` by name."""
     cases = {}
@@ -172,9 +120,9 @@ def rounding_cases():
                 scales = granularity.scale_shape(shape)
                 if np.prod(scales) == 1:
                     scales = ()
-                scale = np.float32(0.0371) * 2.0 ** rng.integers(-1, 3, scales)
+                scale = STEP * 2.0 ** rng.integers(-1, 3, scales)
                 zero = (0 if is_symmetric else 1) * rng.integers(0, 7, scales)
-                x = values(shape, dtype)
+                x = numbers(shape, dtype, seed=7)
                 x = unaligned(x) if name in ("int8", "float8_e5m2") else x
                 scale, zero = np.float32(scale), np.int32(zero)
                 given = (x, np.asarray(scale), np.asarray(zero), spec)
@@ -195,21 +143,8 @@ def fake_quantize_case(given):
 def gradient_case(given):
     """Return a gradient for the data, which has no NaN here: a sum would be one."""
     x, *rest = given
-    x = np.where(np.isnan(x), np.ones_like(x), x)
     gradient = np.cos(np.arange(x.size)).reshape(x.shape).astype(x.dtype)
     with np.errstate(all="ignore"):
+        x = np.where(np.isnan(x), np.ones_like(x), x)
         expected = fake_quantize_gradient.reference(gradient, x, *rest, xp=xp)
     return Case((gradient, x, *rest), expected)
-
-
-def assert_same_bits(found, expected):
-    """Compare to the last bit; any NaN is one."""
-    assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
-    if found.dtype.kind not in "iu":
-        is_nan = np.isnan(expected)
-        np.testing.assert_array_equal(np.isnan(found), is_nan)
-        whole = np.dtype(f"u{found.dtype.itemsize}")
-        found, expected = (
-            np.ascontiguousarray(x).view(whole) * ~is_nan for x in (found, expected)
-        )
-    np.testing.assert_array_equal(found, expected)

@@ -5,14 +5,13 @@ import numpy as np
 from qcore import parse_format
 from qcore.backends.cuda import candidates, entropy, gradient, regrid, search, tally
 from tests.backends.cuda.cases import (
-    assert_same_bits,
     gradient_case,
     regrid_cases,
     rounding_cases,
-    rows,
     tally_case,
 )
 from tests.backends.cuda.emulator import FLAGS, Emulator
+from tests.backends.hard import assert_same_bits, rows
 
 THREADED = (*FLAGS, "-DTHREADS_SHIM", "-fsanitize=thread")
 

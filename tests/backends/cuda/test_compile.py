@@ -19,7 +19,7 @@ from qcore.backends.cuda import (
 )
 from qcore.backends.cuda.source import FOLDER
 from qcore.formats import parse_format
-from tests.backends.cuda.cases import DTYPES
+from tests.backends.hard import DTYPES
 
 CAPABILITIES = (75, 80, 89, 90, 100, 120)
 

@@ -14,16 +14,15 @@ from qcore.kernels import Declined
 from qcore.statistics import Histogram
 from qcore.statistics.tally import tally
 from tests.backends.cuda.cases import (
-    assert_same_bits,
     fake_quantize_case,
     gradient_case,
     quantize_case,
     regrid_cases,
     rounding_cases,
-    rows,
     tally_case,
     tally_cases,
 )
+from tests.backends.hard import assert_same_bits, rows
 
 pytestmark = pytest.mark.gpu
 

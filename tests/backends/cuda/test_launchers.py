@@ -17,14 +17,13 @@ from qcore.libraries import arithmetic
 from qcore.methods.step_search import search_symmetric as portable_search
 from tests.backends.cuda.cases import (
     Case,
-    assert_same_bits,
     gradient_case,
     quantize_case,
     rounding_cases,
-    rows,
     tally_case,
 )
 from tests.backends.cuda.emulator import Emulator, built
+from tests.backends.hard import assert_same_bits, rows
 
 GIVEN = rounding_cases()["middle-float32-float8_e4m3fn"]
 

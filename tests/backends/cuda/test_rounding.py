@@ -8,12 +8,12 @@ from qcore.backends.cuda.gradient import fake_quantize_gradient
 from qcore.backends.cuda.rounding import fake_quantize, quantize
 from qcore.kernels import Declined
 from tests.backends.cuda.cases import (
-    assert_same_bits,
     fake_quantize_case,
     gradient_case,
     quantize_case,
     rounding_cases,
 )
+from tests.backends.hard import assert_same_bits
 
 CASES = rounding_cases()
 

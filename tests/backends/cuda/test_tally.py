@@ -8,14 +8,9 @@ import pytest
 from qcore.backends.cuda.regrid import regrid
 from qcore.backends.cuda.tally import tally
 from qcore.kernels import Declined
-from tests.backends.cuda.cases import (
-    assert_same_bits,
-    regrid_cases,
-    rows,
-    tally_case,
-    tally_cases,
-)
+from tests.backends.cuda.cases import regrid_cases, tally_case, tally_cases
 from tests.backends.cuda.emulator import Emulator
+from tests.backends.hard import assert_same_bits, rows
 
 TALLIES = tally_cases()
 REGRIDS = regrid_cases()

@@ -12,21 +12,16 @@ from qcore.kernels import Declined
 from qcore.libraries import arithmetic
 
 pytest.importorskip("numba")
-import ml_dtypes
-
 from qcore.backends.numba import gradient, rounding, threads
+from tests.backends.hard import (
+    DTYPES,
+    FORMATS,
+    assert_same_bits,
+    misaligned,
+    numbers,
+    read_only,
+)
 
-FORMATS = [
-    *("int2", "int4", "uint4", "int8", "uint8", "int16", "uint16"),
-    *("float8_e4m3fn", "float8_e5m2", "float6_e2m3fn", "float6_e3m2fn"),
-    "float4_e2m1fn",
-]
-DTYPES = {
-    "float16": np.dtype(np.float16),
-    "bfloat16": np.dtype(ml_dtypes.bfloat16),
-    "float32": np.dtype(np.float32),
-    "float64": np.dtype(np.float64),
-}
 SHARINGS = [
     ((50, 40), PerTensor()),
     ((3, 700), PerChannel(0)),
@@ -52,21 +47,6 @@ SHARINGS = [
 ]
 
 
-def misaligned(x):
-    """Return an equal array that begins one byte beside where it should."""
-    memory = np.empty(x.nbytes + 1, np.uint8)[1:]
-    found = memory.view(x.dtype).reshape(x.shape)
-    found[...] = x
-    assert not found.flags.aligned
-    return found
-
-
-def read_only(x):
-    x = x.copy()
-    x.flags.writeable = False
-    return x
-
-
 ORDERS = {
     "rows first": np.asfortranarray,
     "with gaps": lambda x: np.repeat(x, 2, axis=-1)[..., ::2],
@@ -76,18 +56,9 @@ ORDERS = {
 }
 
 
-def hard(shape, dtype, seed=0):
-    """Return usual values, ties, and any bits: subnormals, NaN, infinity."""
-    rng, size = np.random.default_rng(seed), int(np.prod(shape))
-    dtype = DTYPES[dtype]
-    bits = rng.integers(0, 256, size * dtype.itemsize, dtype=np.uint8).view(dtype)
-    kind = rng.random(size)
-    with np.errstate(all="ignore"):
-        ties = ((rng.integers(-300, 300, size) + 0.5) * 0.5).astype(dtype)
-        usual = (5 * rng.standard_normal(size)).astype(dtype)
-    x = np.where(kind < 0.4, usual, np.where(kind < 0.7, ties, bits))
-    x[:4] = 0.0, -0.0, np.inf, np.nan
-    return x.reshape(shape)
+def hard(shape, dtype):
+    """Return data whose ties are those of the step that `scales` begin with."""
+    return numbers(shape, dtype, step=0.5)
 
 
 def scales(shape, spec, seed=1):
@@ -100,22 +71,6 @@ def scales(shape, spec, seed=1):
         fmt = spec.format
         zero = rng.integers(fmt.qmin, fmt.qmax + 1, shape).astype(np.int32)
     return scale, zero
-
-
-def assert_same_bits(found, expected):
-    """Compare the sign of zero too; one NaN is as good as another."""
-    assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
-    if found.dtype.kind in "iu":
-        np.testing.assert_array_equal(found, expected)
-        return
-    nan = np.isnan(found)
-    np.testing.assert_array_equal(nan, np.isnan(expected))
-    unsigned = np.dtype(f"u{found.itemsize}")
-    pair = (
-        np.where(nan, 0, np.ascontiguousarray(y).view(unsigned))
-        for y in (found, expected)
-    )
-    np.testing.assert_array_equal(*pair)
 
 
 def assert_both_are_portable(x, spec):

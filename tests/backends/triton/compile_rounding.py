@@ -1,27 +1,28 @@
 """Compile the kernels that count and round, and print what is wrong with them.
 
-Run as a script, whose arguments are ``all`` or ``some`` and capabilities.
+For one test, in a process of its own; `main` takes ``all`` or ``some``, and
+capabilities.
 """
 
 import json
-import sys
 
 import torch
-from compiling import Compiler, faults
-from hard_cases import (
-    DTYPES,
-    FORMATS,
-    KERNELS,
-    LAYOUTS,
-    case,
-    found,
-)
-from tally_cases import GRIDS, SHAPES, grids, kept, native, rows
 
 from qcore import PerTensor
 from qcore.backends.triton import gradient, launch, quantize, tally
 from qcore.backends.triton.layout import Layout
 from qcore.statistics.tally import regrid
+from tests.backends.hard import DTYPES, FORMATS
+from tests.backends.triton.compiling import Compiler, faults
+from tests.backends.triton.rounding_cases import KERNELS, LAYOUTS, case, found
+from tests.backends.triton.tally_cases import (
+    GRIDS,
+    SHAPES,
+    grids,
+    kept,
+    native,
+    rows,
+)
 
 
 def start_rounding(*, everything: bool) -> None:
@@ -57,7 +58,7 @@ def start_huge() -> None:
     layout = Layout(True, 1, size, size, 1, 1)
     x, scale, zero, spec = case((16,), PerTensor(), "int8", "float32")
     scale, zero = torch.from_numpy(scale), torch.from_numpy(zero)
-    quantize.fake_quantize(x, scale, zero, spec.format, layout)
+    quantize.rounded(x, scale, zero, spec.format, layout, is_coded=False)
     gradient.fake_quantize_gradient(x, x, scale, zero, spec.format, layout)
 
 
@@ -84,7 +85,3 @@ def main(amount: str, *capabilities: str) -> None:
     vectors = sum("ld.global.v4.b32" in asm["ptx"] for asm in kernels.values())
     found = {"count": len(kernels), "vectors": vectors, "wrong": faults(kernels)}
     print(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -1,16 +1,16 @@
 """Compile the searches, and print which kernels that are and what is wrong with them.
 
-Run as a script, whose arguments are ``all`` or ``some`` and capabilities.
+For one test, in a process of its own; `main` takes ``all`` or ``some``, and
+capabilities.
 """
 
 import json
-import sys
 
 import torch
-from compiling import Compiler, faults
 
 import qcore
 from qcore.methods import divergence
+from tests.backends.triton.compiling import Compiler, faults
 
 SIZES = (1, 2), (1, 2048), (3, 2048), (16, 100)
 """Rows and bins: numbers that are one or multiples of 16 are known when compiling."""
@@ -80,7 +80,3 @@ def main(amount: str, *capabilities: str) -> None:
     names = sorted({name for name, _ in kernels})
     found = {"names": names, "narrow": sorted(narrow), "wrong": faults(kernels)}
     print(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -7,6 +7,8 @@ from array_api_compat import numpy as xp
 from qcore.backends.torch import triton as natives
 from qcore.libraries import arithmetic
 from qcore.statistics.tally import regrid, tally
+from tests.backends.hard import DTYPES, any_bits
+from tests.backends.triton.rounding_cases import tensor
 
 SHAPES = [(1, 1), (1, 5000), (3, 2048), (2, 70_001), (70, 33)]
 GRIDS = {
@@ -28,13 +30,11 @@ def rows(kind, shape, dtype="float32"):
         x = np.where(rng.random(shape) < 0.5, -0.0, 1e-39)
     if kind == "not finite":
         x = rng.choice([np.nan, np.inf, -np.inf], shape)
-    x = torch.from_numpy(x).to(getattr(torch, dtype))
+    x = x.astype(DTYPES[dtype])
     if kind == "any":
-        bits = torch.from_numpy(rng.integers(-(2**63), 2**63, shape))
-        bits = bits.to({2: torch.int16, 4: torch.int32, 8: torch.int64}[x.itemsize])
-        is_any = torch.from_numpy(rng.random(shape) < 0.5)
-        x = torch.where(is_any, bits.view(x.dtype), x)
-    return x
+        bits = any_bits(rng, x.size, dtype).reshape(shape)
+        x = np.where(rng.random(shape) < 0.5, bits, x)
+    return tensor(x)
 
 
 def kept(shape):

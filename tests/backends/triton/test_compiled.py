@@ -14,6 +14,7 @@ if not (find_spec("triton") and find_spec("torch")):
 if os.environ.get("TRITON_INTERPRET") == "1":
     pytest.skip("compiled where Triton does not interpret", allow_module_level=True)
 
+ROOT = Path(__file__).parents[3]
 CAPABILITIES = [("all", "90"), ("some", "75", "80", "89", "100", "120")]
 """The one that all is compiled for; those that have what may differ. A process for
 some of them takes less time than one for each, which has to import Triton."""
@@ -31,7 +32,10 @@ approximation, and a polynomial. The error is below one bit."""
 def compiled(script, arguments, folder):
     """Return what a script of this folder prints."""
     environment = {**os.environ, "TRITON_CACHE_DIR": str(folder)}
-    run = [sys.executable, str(Path(__file__).with_name(script)), *arguments]
+    # Last, as the folder `qcore` there hides the installed package.
+    code = f"import sys; sys.path.append({str(ROOT)!r})\n"
+    code += f"from tests.backends.triton.{script} import main; main(*{arguments!r})"
+    run = [sys.executable, "-P", "-c", code]
     done = subprocess.run(
         run, env=environment, cwd=folder, capture_output=True, text=True, check=False
     )
@@ -42,7 +46,7 @@ def compiled(script, arguments, folder):
 @pytest.mark.slow
 @every_capability
 def test_counting_and_rounding_compile_to_exact_arithmetic(arguments, tmp_path):
-    found = compiled("compile_rounding.py", arguments, tmp_path)
+    found = compiled("compile_rounding", arguments, tmp_path)
     assert found["count"] > 10
     assert found["vectors"] > 10
     assert not found["wrong"]
@@ -51,7 +55,7 @@ def test_counting_and_rounding_compile_to_exact_arithmetic(arguments, tmp_path):
 @pytest.mark.slow
 @every_capability
 def test_searches_compile_to_exact_double_precision(arguments, tmp_path):
-    found = compiled("compile_searches.py", arguments, tmp_path)
+    found = compiled("compile_searches", arguments, tmp_path)
     assert found["names"] == SEARCHES.split()
     assert not found["narrow"]
     for name, wrong in found["wrong"].items():

@@ -16,9 +16,8 @@ if not torch.cuda.is_available():
 import qcore
 from qcore import PerTensor
 from qcore.backends.triton import launch
-from tests.backends.triton.hard_cases import (
-    DTYPES,
-    FORMATS,
+from tests.backends.hard import DTYPES, FORMATS
+from tests.backends.triton.rounding_cases import (
     KERNELS,
     LAYOUTS,
     bits,

@@ -16,9 +16,8 @@ import torch
 from qcore import PerTensor, QuantSpec
 from qcore.backends.triton import launch
 from qcore.kernels import Declined
-from tests.backends.triton.hard_cases import (
-    DTYPES,
-    FORMATS,
+from tests.backends.hard import DTYPES, FORMATS
+from tests.backends.triton.rounding_cases import (
     KERNELS,
     LAYOUTS,
     case,

@@ -1,4 +1,4 @@
-"""What is hard to round, every way that scales lie, and the reference's answers."""
+"""Data to round, every way that scales lie, and what the reference answers."""
 
 import numpy as np
 import torch
@@ -8,17 +8,7 @@ import qcore
 from qcore import PerBlock, PerChannel, PerTensor, affine, gradient
 from qcore.backends.torch import triton as natives
 from qcore.libraries import arithmetic
-
-INTEGERS = ("int2", "int4", "int8", "int16", "uint4", "uint8", "uint16")
-FLOATS = (
-    "float8_e4m3fn",
-    "float8_e5m2",
-    "float6_e2m3fn",
-    "float6_e3m2fn",
-    "float4_e2m1fn",
-)
-FORMATS = (*INTEGERS, *FLOATS)
-DTYPES = ("float32", "float64", "float16", "bfloat16")
+from tests.backends.hard import DTYPES, FLOATS, STEP, numbers
 
 KERNELS = {
     "quantize": affine.quantize_data,
@@ -53,36 +43,11 @@ LAYOUTS = [
 ]
 
 
-def hard(shape, dtype, step=0.0371, seed=0):
-    """Return ties, the usual, any bits, and what is special, in float32 or float64."""
-    rng = np.random.default_rng(seed)
-    n = int(np.prod(shape))
-    wide = "float64" if dtype == "float64" else "float32"
-    bits = rng.integers(0, 2**63, n, dtype=np.uint64) * np.uint64(2)
-    with np.errstate(all="ignore"):
-        x = bits.view(np.float64) if dtype == "float64" else bits.view(np.float32)[1::2]
-        x = x.copy()
-        kind = rng.integers(0, 4, n)
-        ties = (rng.integers(-300, 300, n) * 0.5).astype(wide) * np.float32(step)
-        bell = (rng.standard_normal(n) * 20 * step).astype(wide)
-        small = np.exp2(rng.uniform(-12, 4, n)) * rng.choice([-step, step], n)
-        x = np.where(kind == 1, ties, x)
-        x = np.where(kind == 2, bell, np.where(kind == 3, small, x)).astype(wide)
-        special = [
-            0,
-            -0.0,
-            np.nan,
-            -np.nan,
-            np.inf,
-            -np.inf,
-            1e-42,
-            -1e-42,
-            3e38,
-            -3e38,
-        ]
-        where = rng.permutation(n)[: min(len(special), n // 2)]
-        x[where] = np.asarray(special[: len(where)], wide)
-    return x.reshape(shape)
+def tensor(x):
+    """Return a tensor of equal values, of bfloat16 by way of float32."""
+    if x.dtype == DTYPES["bfloat16"]:
+        return torch.from_numpy(x.astype(np.float32)).to(torch.bfloat16)
+    return torch.from_numpy(x)
 
 
 def scales(shape, granularity, *, is_symmetric, low, high, seed=1):
@@ -93,7 +58,7 @@ def scales(shape, granularity, *, is_symmetric, low, high, seed=1):
     zero = rng.integers(low, high, size, endpoint=True).astype(np.int32)
     zero = zero * (not is_symmetric)
     if scale.size == 1:
-        return np.full((), 0.0371, np.float32), zero.reshape(())
+        return np.asarray(STEP), zero.reshape(())
     return scale, zero
 
 
@@ -103,11 +68,11 @@ def case(shape, granularity, fmt, dtype, seed=0):
     spec = qcore.QuantSpec(fmt, symmetric=is_symmetric, granularity=granularity)
     known = spec.format
     low, high = (0, 0) if is_symmetric else (known.qmin, known.qmax)
-    x = torch.from_numpy(np.asarray(hard(shape, dtype, seed=seed)))
+    x = tensor(np.asarray(numbers(shape, dtype, seed=seed)))
     scale, zero = scales(
         shape, granularity, is_symmetric=is_symmetric, low=low, high=high
     )
-    return x.to(getattr(torch, dtype)), scale, zero, spec
+    return x, scale, zero, spec
 
 
 def native(name):
