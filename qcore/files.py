@@ -8,20 +8,16 @@ unsigned dtype that holds them, slots up to the last one in use. The header's
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
-from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from qcore.errors import FileFormatError
-from qcore.granularity import Granularity, PerBlock, PerChannel, PerTensor
 from qcore.typing import Array, Device, Namespace
 
 VERSION = 1
 
-_GRANULARITIES = {kind.__name__: kind for kind in (PerTensor, PerChannel, PerBlock)}
 _DTYPES = {"k": "int32", "min": "float32", "max": "float32"}
 """Of a state's arrays; all others are int64."""
 _SLOTTED = ("counts", "starts", "ends")
@@ -48,21 +44,7 @@ def save(path: str | os.PathLike[str], statistics: Mapping[str, Any], /) -> None
     """
     from safetensors.numpy import save as to_bytes
 
-    from qcore.statistics import Statistics
-
-    arrays: dict[str, Any] = {}
-    states = []
-    for number, (name, state) in enumerate(statistics.items()):
-        if not isinstance(name, str):
-            raise TypeError(f"`statistics` must have strings for names; got {name!r}.")
-        if not isinstance(state, Statistics):
-            raise TypeError(
-                f"`statistics` must hold states such as Histogram; got "
-                f"{type(state).__name__} for {name!r}."
-            )
-        for field, values in _stored_arrays(state).items():
-            arrays[f"{number}.{field}"] = values
-        states.append(_description(name, state))
+    arrays, states = to_arrays(statistics)
     header = json.dumps({"version": VERSION, "states": states})
     with written_atomically(path) as file:
         file.write(to_bytes(arrays, metadata={"qcore": header}))
@@ -103,10 +85,7 @@ def load(
 
     try:
         arrays, header = _read(Path(path))
-        states = {
-            described["name"]: _state(number, described, arrays)
-            for number, described in enumerate(header["states"])
-        }
+        states = from_arrays(arrays, header["states"])
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, FileFormatError):
             raise
@@ -116,6 +95,51 @@ def load(
         ) from error
     target = np if xp is None else xp
     return {name: state.to(target, device) for name, state in states.items()}
+
+
+def to_arrays(
+    statistics: Mapping[str, Any], /
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return what a file holds: arrays of numpy, and a description of each state.
+
+    Raises
+    ------
+    TypeError
+        If a name is not a string or a value not statistics.
+    """
+    from qcore.statistics import Statistics
+    from qcore.statistics.describe import describe
+
+    arrays: dict[str, Any] = {}
+    states = []
+    for number, (name, state) in enumerate(statistics.items()):
+        if not isinstance(name, str):
+            raise TypeError(f"`statistics` must have strings for names; got {name!r}.")
+        if not isinstance(state, Statistics):
+            raise TypeError(
+                f"`statistics` must hold states such as Histogram; got "
+                f"{type(state).__name__} for {name!r}."
+            )
+        for field, values in _stored_arrays(state).items():
+            arrays[f"{number}.{field}"] = values
+        states.append({"name": name, **describe(state)})
+    return arrays, states
+
+
+def from_arrays(
+    arrays: Mapping[str, Any], states: Sequence[Mapping[str, Any]], /
+) -> dict[str, Any]:
+    """Return the states of what `to_arrays` returned, in arrays of numpy.
+
+    Raises
+    ------
+    LookupError, TypeError, ValueError, AttributeError
+        If they do not fit together.
+    """
+    return {
+        description["name"]: _state(number, description, arrays)
+        for number, description in enumerate(states)
+    }
 
 
 @contextmanager
@@ -172,17 +196,6 @@ def _stored_arrays(state: Any) -> dict[str, Any]:
     return stored
 
 
-def _description(name: str, state: Any) -> dict[str, Any]:
-    settings = {field: getattr(state, field) for field in state.static_fields()}
-    granularity = settings.pop("granularity")
-    return {
-        "name": name,
-        "class": type(state).__name__,
-        "granularity": {"class": type(granularity).__name__, **asdict(granularity)},
-        "settings": settings,
-    }
-
-
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the arrays of a file and what its header says of them."""
     from safetensors import SafetensorError, safe_open
@@ -211,31 +224,17 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return arrays, header
 
 
-def _state(number: int, described: dict[str, Any], arrays: dict[str, Any]) -> Any:
+def _state(number: int, description: Mapping[str, Any], arrays: Any) -> Any:
     """Return one state, in arrays of numpy, its shapes checked."""
     import numpy as np
 
-    from qcore.statistics import Statistics
-    from qcore.statistics.histogram import slots_for
-    from qcore.statistics.tally import EXPONENTS, K_MAX, K_MIN
-    from qcore.statistics.top2 import SCALES
+    from qcore.statistics.describe import array_shapes, described
+    from qcore.statistics.tally import K_MAX, K_MIN
 
-    kinds = {kind.__name__: kind for kind in Statistics.__subclasses__()}
-    cls = kinds[described["class"]]
-    settings = {**described["settings"], "granularity": _granularity(described)}
-    settings["extents"] = tuple(settings["extents"])
-    slots = slots_for(settings["bins"]) if "bins" in settings else 0
-    rest = {
-        "infs": (2,),
-        "counts": (2, slots),
-        "exponents": (2, EXPONENTS),
-        "starts": (len(SCALES),),
-        "ends": (len(SCALES),),
-    }
+    cls, settings = described(description)
     parts = {}
-    for field in cls.array_fields():
+    for field, expected in array_shapes(cls, settings).items():
         values = arrays[f"{number}.{field}"].astype(_DTYPES.get(field, "int64"))
-        expected = (prod(settings["extents"]), *rest.get(field, ()))
         if field in _SLOTTED:
             missing = expected[-1] - values.shape[-1]
             values = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, missing)])
@@ -245,10 +244,3 @@ def _state(number: int, described: dict[str, Any], arrays: dict[str, Any]) -> An
             raise ValueError(f"k from {values.min()} to {values.max()}")
         parts[field] = values
     return cls(**parts, **settings)
-
-
-def _granularity(described: dict[str, Any]) -> Granularity:
-    options = dict(described["granularity"])
-    kind = _GRANULARITIES[options.pop("class")]
-    fixed: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-    return kind(**fixed)

@@ -6,7 +6,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from typing import Any, Self
 
 import numpy as np
@@ -17,6 +17,7 @@ from qcore.formats import Format, IntFormat, parse_format
 from qcore.granularity import Granularity, PerBlock, PerChannel, PerTensor
 from qcore.methods.registry import find_method
 from qcore.spec import QuantSpec
+from qcore.statistics import Histogram, Range
 
 _log = logging.getLogger(__name__)
 
@@ -46,8 +47,9 @@ class ScaledQuantDescriptor:
     scale_amax : float, optional
         Multiplies amax.
     calib_method : str, optional
-        ``"max"``; ``"histogram"``, whose method is named when amax is loaded; or one of
-        `qcore.methods` that reads histograms, such as ``"mse"`` or ``"auto"``.
+        ``"max"``; ``"histogram"``, whose method is named when amax is loaded; one of
+        `qcore.methods` that reads histograms, such as ``"mse"`` or ``"auto"``; or
+        ``"output"``, of weights: `calibrate` then changes the layer's output least.
     unsigned : bool, optional
         Integers from 0.
     narrow_range : bool, optional
@@ -161,7 +163,7 @@ class ScaledQuantDescriptor:
         found = {
             field.name: getattr(self, field.name)
             for field in fields(self)
-            if not np.array_equal(getattr(self, field.name), field.default)
+            if not np.array_equal(getattr(self, field.name), _default(field))
         }
         return found | ({} if self.amax is None else {"amax": self.amax.tolist()})
 
@@ -230,17 +232,22 @@ def _axis(given: Any) -> int | tuple[int, ...] | None:
     if given is None:
         return None
     try:
-        return PerChannel(given).axis  # type: ignore[return-value]
+        axis = PerChannel(given).axis
     except TypeError:
         raise TypeError(
             f"`axis` must be an integer or a tuple of integers; got {given!r}."
         ) from None
+    return axis if isinstance(axis, int) else tuple(axis)
+
+
+def _default(field: Field[Any]) -> Any:
+    return field.default
 
 
 def _amax(given: Any) -> np.ndarray | None:
     if given is None:
         return None
-    kinds = float | int | list | tuple | np.ndarray | np.floating
+    kinds = (float, int, list, tuple, np.ndarray, np.floating)
     if not isinstance(given, kinds) or isinstance(given, bool):
         raise TypeError(
             f"amax must be float, list or ndarray; got {type(given).__name__}."
@@ -249,9 +256,20 @@ def _amax(given: Any) -> np.ndarray | None:
 
 
 def _method(given: Any) -> str:
-    if given != "histogram":
-        find_method(given)
+    if given not in ("histogram", "output"):
+        _check_statistics(given)
     return str(given)
+
+
+def _check_statistics(method: str) -> None:
+    """Refuse a method that reads neither histograms nor ranges."""
+    found = find_method(method)
+    if not {Histogram, Range} & set(found.needs):
+        needs = " or ".join(kind.__name__ for kind in found.needs)
+        raise TypeError(
+            f"`calib_method` must be one that reads histograms; {method!r} needs "
+            f"{needs}."
+        )
 
 
 def _block_sizes(given: Any) -> Mapping[int, int] | None:

@@ -11,6 +11,10 @@ from typing import Any
 import torch
 from array_api_compat import torch as xp
 
+from qcore.adapters.torch.functorch import (
+    is_transforming,
+    transformed_fake_quantize,
+)
 from qcore.affine import fake_quantize_data, quantize_data
 from qcore.formats import Format, IntFormat, parse_format
 from qcore.gradient import fake_quantize_gradient
@@ -58,7 +62,10 @@ def fake_quantize(x: torch.Tensor, qparams: QParams, /) -> torch.Tensor:
     ValueError
         If the scales do not fit the shape of `x`.
     """
-    found: torch.Tensor = torch.ops.qcore.fake_quantize(
+    call: Any = torch.ops.qcore.fake_quantize
+    if not torch.compiler.is_compiling() and is_transforming():
+        call = transformed_fake_quantize
+    found: torch.Tensor = call(
         x, qparams.scale, qparams.zero_point, *coding(qparams.spec)
     )
     return found
@@ -193,18 +200,39 @@ _forward.register_autograd(_gradients, setup_context=_remember)
 def _(
     info: Any, in_dims: tuple[int | None, ...], *inputs: Any
 ) -> tuple[torch.Tensor, int]:
-    """Quantize a batch: the axis of the batch is one more that scales may keep."""
+    """Quantize a batch."""
+    (x, scale, zero_point), how = _batched(info.batch_size, in_dims, inputs, 1)
+    return torch.ops.qcore.fake_quantize(x, scale, zero_point, *how), 0
+
+
+@_backward.register_vmap
+def _(
+    info: Any, in_dims: tuple[int | None, ...], *inputs: Any
+) -> tuple[tuple[torch.Tensor, torch.Tensor], tuple[int, int]]:
+    """Return the gradients of a batch."""
+    tensors, how = _batched(info.batch_size, in_dims, inputs, 2)
+    of_x, of_scale = torch.ops.qcore.fake_quantize_backward(*tensors, *how)
+    shape = list(inputs[2].shape)
+    if in_dims[2] is not None:
+        del shape[in_dims[2]]
+    return (of_x, of_scale.reshape(info.batch_size, *shape)), (0, 0)
+
+
+def _batched(
+    size: int, in_dims: tuple[int | None, ...], inputs: tuple[Any, ...], data: int
+) -> tuple[list[torch.Tensor], Coding]:
+    """Return inputs whose first axis is the batch, one more that scales may keep.
+
+    The first `data` are data and of one shape, the two that follow fit it.
+    """
     parts = [
-        part.expand(info.batch_size, *part.shape) if d is None else part.movedim(d, 0)
-        for part, d in zip(inputs[:3], in_dims[:3], strict=True)
+        part.expand(size, *part.shape) if d is None else part.movedim(d, 0)
+        for part, d in zip(inputs[: data + 2], in_dims, strict=False)
     ]
-    x, scale, zero_point = (
-        part.reshape(
-            part.shape[0], *(1,) * (parts[0].ndim - part.ndim), *part.shape[1:]
-        )
+    ndim = parts[0].ndim
+    parts = [
+        part.reshape(size, *(1,) * (ndim - part.ndim), *part.shape[1:]).contiguous()
         for part in parts
-    )
-    name, narrow, axis, size, rounding = inputs[3:]
-    axis += bool(size) and axis >= 0
-    how = name, narrow, axis, size, rounding
-    return torch.ops.qcore.fake_quantize(x.contiguous(), scale, zero_point, *how), 0
+    ]
+    name, narrow, axis, block, rounding = inputs[data + 2 :]
+    return parts, (name, narrow, axis + bool(block and axis >= 0), block, rounding)

@@ -1,7 +1,6 @@
 """Scales that are learned: "Learned Step Size Quantization" (arXiv:1902.08153)."""
 
 from math import sqrt
-from typing import Any
 
 import torch
 
@@ -26,23 +25,7 @@ def scale_of(
         Has qmax.
     """
     shared = max(1, x.numel()) / parameter.numel()
-    damped = _Damped.apply(parameter, 1 / sqrt(shared * spec.format.max))
-    return damped.to(torch.float32).abs().clamp(min=TINY)  # type: ignore[no-any-return]
-
-
-class _Damped(torch.autograd.Function):
-    """The identity, whose gradient is multiplied by a number."""
-
-    @staticmethod
-    def forward(x: torch.Tensor, factor: float) -> torch.Tensor:  # type: ignore[override]
-        del factor
-        return x.clone()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-        del output
-        ctx.factor = inputs[1]
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> Any:  # type: ignore[override]
-        return gradient * ctx.factor, None
+    held = parameter.detach()
+    # The difference is zero, exactly; what it is multiplied by is the gradient.
+    damped = held + (parameter - held) * (1 / sqrt(shared * spec.format.max))
+    return damped.to(torch.float32).abs().clamp(min=TINY)

@@ -26,7 +26,6 @@ class RangeHolder(nn.Module):
     the tensor `_amax`. All stay float32 and int32 when a model becomes half or double.
     """
 
-    spec: QuantSpec
     _scale_amax: float | None
     _step: torch.Tensor
     _zero_point: torch.Tensor
@@ -40,10 +39,16 @@ class RangeHolder(nn.Module):
         self._version = 0
 
     @property
+    def spec(self) -> QuantSpec:
+        """How data is quantized."""
+        raise NotImplementedError
+
+    @property
     def amax(self) -> torch.Tensor | None:
         """The largest magnitude that is represented; of an asymmetric range too."""
         if (ends := self._buffers.get("_range")) is not None:
-            found: torch.Tensor = amax_from_range(*ends, self.spec.format, xp=xp)
+            lo, hi = ends
+            found: torch.Tensor = amax_from_range(lo, hi, self.spec.format, xp=xp)
             return found
         return self._buffers.get("_amax")
 
@@ -113,27 +118,26 @@ class RangeHolder(nn.Module):
             value = value.to(value.device if held is None else held.device, copy=True)
         self.register_buffer(name, value)
 
+    def _held_range(self) -> torch.Tensor:
+        """Return the buffer of the range that there is."""
+        amax = self._buffers.get("_amax")
+        held = self._buffers.get("_range") if amax is None else amax
+        assert held is not None  # has_range() is asked first
+        return held
+
     def _follow(self) -> None:
         """Compute the scale anew if the range was changed from outside."""
-        buffers = self._buffers
-        source = buffers.get("_amax")
-        source = buffers.get("_range") if source is None else source
-        if source is not self._source or (
-            not source.is_inference() and source._version != self._version
-        ):
+        source = self._held_range()
+        if source is not self._source or _version(source) != self._version:
             self._refresh()
 
     @torch.no_grad()
     def _refresh(self) -> None:
         """Compute scale and zero point from the range."""
-        source = self._buffers.get("_amax")
+        source = self._held_range()
         with torch.inference_mode(False):
-            if source is not None:
-                hi = source.clone()
-                lo = -hi
-            else:
-                source = self._buffers["_range"]
-                lo, hi = source.clone()
+            held = source.clone()
+            lo, hi = held if self._buffers.get("_amax") is None else (-held, held)
             found = self._qparams_of(lo, hi, self.spec)
         # No registration: a name that is a buffer stays one.
         self._step, self._zero_point = found.scale.float(), found.zero_point
@@ -150,7 +154,7 @@ class RangeHolder(nn.Module):
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], *args: Any) -> Self:
         """Move, but keep the dtypes of what is held."""
         held = dict(self._buffers)
-        super()._apply(fn, *args)
+        super()._apply(fn, *args)  # type: ignore[no-untyped-call]
         for name, before in held.items():
             now = self._buffers[name]
             if before is not None and now is not None and now.dtype != before.dtype:

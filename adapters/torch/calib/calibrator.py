@@ -48,7 +48,7 @@ class _Calibrator(ABC):
             spec = QuantSpec(integers(num_bits, unsigned, False), granularity)
         self._num_bits, self._axis, self._unsigned = num_bits, axis, unsigned
         self.spec = spec
-        self.statistics: Histogram | Range | None = None
+        self.statistics: Any = None
 
     @abstractmethod
     def collect(self, x: torch.Tensor) -> None:
@@ -82,7 +82,7 @@ class _Calibrator(ABC):
             As `qcore.calibrate`.
         """
         seen = self.statistics
-        if seen is None or _is_empty(seen):
+        if seen is None or is_empty(seen):
             return None
         ends = compute_range(seen, self.spec, method, **options)
         lo, hi = (
@@ -131,7 +131,7 @@ def data_of(x: torch.Tensor) -> torch.Tensor:
     return x if x.is_floating_point() else x.to(torch.float32)
 
 
-def _is_empty(seen: Histogram | Range) -> bool:
+def is_empty(seen: Histogram | Range) -> bool:
     """Return whether there was no value at all, not even NaN."""
     counted = to_host(seen.nans + seen.infs.sum(-1), xp=seen.xp)
     return not bool((seen.min <= seen.max).any()) and not counted.any()

@@ -46,6 +46,7 @@ class HistogramCalibrator(_Calibrator):
     ) -> None:
         del grow_method
         super().__init__(num_bits, axis, unsigned, spec=spec)
+        self.statistics: Histogram | None = None
         self._num_bins = num_bins
         self._skip_zeros = skip_zeros
         self._torch_hist = torch_hist
@@ -125,7 +126,11 @@ class HistogramCalibrator(_Calibrator):
         """
         name = find_method(method).name
         if name in ("entropy", "mse"):
-            options = {"stride": stride, "start_bin": start_bin, **options}
+            options = {"stride": stride, **options}
+            # The default is the number of levels of int8, fewer than which make no
+            # sense there; other widths have others, which the method knows.
+            if start_bin != 128 or self.spec.format.bits == 8:
+                options["start_bin"] = start_bin
         elif name == "percentile":
             options = {"percentile": percentile, **options}
         return super().compute_amax(method, **options)
@@ -136,7 +141,7 @@ class HistogramCalibrator(_Calibrator):
         seen = self._on_torch()
         if seen is None:
             return None
-        counts = seen.counts.sum(1)
+        counts: torch.Tensor = seen.counts.sum(1)
         counts[:, 0] += seen.zeros
         return counts.reshape(*seen.extents, -1)
 
@@ -147,12 +152,13 @@ class HistogramCalibrator(_Calibrator):
         if seen is None:
             return None
         steps = torch.arange(seen.slots + 1, device=seen.k.device, dtype=torch.float64)
-        return (seen.width[:, None] * steps).reshape(*seen.extents, -1)
+        edges: torch.Tensor = seen.width[:, None] * steps
+        return edges.reshape(*seen.extents, -1)
 
     def _on_torch(self) -> Histogram | None:
         seen = self.statistics
-        if not isinstance(seen, Histogram) or library_name(seen.xp) == "torch":
-            return seen  # type: ignore[return-value]
+        if seen is None or library_name(seen.xp) == "torch":
+            return seen
         return seen.to(xp, torch.device("cpu"))
 
     def __repr__(self) -> str:

@@ -31,6 +31,7 @@ class MaxCalibrator(_Calibrator):
         spec: QuantSpec | None = None,
     ) -> None:
         super().__init__(num_bits, axis, unsigned, spec=spec)
+        self.statistics: Range | None = None
         self._track_amax = track_amax
         self._amaxs: list[np.ndarray] = []
 

@@ -1,5 +1,7 @@
 """Calibration of weights, which are all there at once."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -51,7 +53,9 @@ def calibrate_weights(
     """
     if method not in _METHODS:
         raise TypeError(f"`method` must be one of {_METHODS}; got {method!r}.")
-    options = {"percentile": percentile} if method == "percentile" else {}
+    options: dict[str, Any] = {}
+    if method == "percentile":
+        options["percentile"] = percentile
     for name, module in model.named_modules():
         if not (hasattr(module, "weight") and hasattr(module, "weight_quantizer")):
             continue

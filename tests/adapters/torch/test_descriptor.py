@@ -1,4 +1,4 @@
-"""Descriptors: every keyword of pytorch-quantization, and their way to text and back."""
+"""Descriptors: all keywords of pytorch-quantization, and their way to text and back."""
 
 import copy
 import logging
@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from qcore import PerBlock, PerChannel, PerTensor, QuantError
-from qcore.adapters.torch.descriptor import QuantDescriptor, ScaledQuantDescriptor
 from qcore.adapters.torch import quant_descs
+from qcore.adapters.torch.descriptor import QuantDescriptor, ScaledQuantDescriptor
 
 MANY: list[dict[str, Any]] = [
     {},

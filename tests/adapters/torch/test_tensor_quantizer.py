@@ -140,7 +140,7 @@ def test_s3_51_clipping_without_a_learned_range_is_an_error() -> None:
 
 
 def test_s3_51_calibrating_without_a_calibrator_is_an_error() -> None:
-    with pytest.raises(ValueError, match="[Cc]alibrator"):
+    with pytest.raises(ValueError, match="Calibrator"):
         quantizer(num_bits=0).enable_calib()
 
 
@@ -342,7 +342,9 @@ def test_s3_3_gradients_pass_straight_through(x: torch.Tensor, fake: bool) -> No
     data = x.clone().requires_grad_()
     q(data).sum().backward()
     passed = (data.grad * (1 if fake else 1 / 127)).numpy()
-    np.testing.assert_allclose(passed, (x / (1 / 127)).round().abs() <= 127.5, rtol=1e-6)
+    np.testing.assert_allclose(
+        passed, (x / (1 / 127)).round().abs() <= 127.5, rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

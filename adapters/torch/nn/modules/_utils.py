@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import itertools
 from typing import Any, ClassVar, Self
 
 from torch import nn
@@ -48,6 +49,12 @@ class QuantInputMixin:
         _check_fake(quant_desc_input)
         self._input_quantizer = TensorQuantizer(quant_desc_input)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse what a module would keep and never use."""
+        if name in ("input_quantizer", "weight_quantizer"):
+            raise AttributeError(f"`{name}` cannot be set; `_{name}` can.")
+        super().__setattr__(name, value)
+
     @property
     def input_quantizer(self) -> TensorQuantizer:
         """Quantizes the input."""
@@ -67,12 +74,15 @@ class QuantInputMixin:
         """
         made = cls.__new__(cls)
         made.__dict__ = {
-            key: copy.copy(value) if isinstance(value, dict) else value
+            key: copy.copy(value) if isinstance(value, dict | list | set) else value
             for key, value in vars(module).items()
         }
         made._add_quantizers(*(descriptors or cls._default_descriptors()))
+        held = next(itertools.chain(module.parameters(), module.buffers()), None)
         for quantizer in made.children():  # type: ignore[attr-defined]
             quantizer.train(module.training)
+            if held is not None:
+                quantizer.to(held.device)
         return made
 
     @classmethod
@@ -84,6 +94,9 @@ class QuantMixin(QuantInputMixin):
     """Of modules that quantize their input and their weights."""
 
     default_quant_desc_weight: ClassVar[Descriptor] = QUANT_DESC_8BIT_PER_TENSOR
+    _weight_quantizer: TensorQuantizer
+    _input_quantizers: nn.ModuleList
+    _weight_quantizers: nn.ModuleList
 
     @classmethod
     def set_default_quant_desc_weight(cls, value: Descriptor) -> None:
@@ -134,7 +147,7 @@ class QuantMixin(QuantInputMixin):
     @property
     def weight_quantizer(self) -> TensorQuantizer:
         """Quantizes the weights."""
-        return self._weight_quantizer  # type: ignore[attr-defined, no-any-return]
+        return self._weight_quantizer
 
     @classmethod
     def _default_descriptors(cls) -> tuple[Descriptor, ...]:

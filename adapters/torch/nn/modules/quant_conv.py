@@ -78,7 +78,7 @@ class _QuantConvNd(QuantMixin, _ConvNd):
             out_channels,
             kernel_size,
             stride,
-            padding,  # type: ignore[arg-type]
+            padding,
             dilation,
             transposed,
             output_padding,
@@ -93,7 +93,7 @@ class _QuantConvNd(QuantMixin, _ConvNd):
     def _quantized(self, input: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return quantized input and weights."""
         quantized = self._input_quantizer(input)
-        return quantized, self._weight_quantizer(self.weight)  # type: ignore[operator]
+        return quantized, self._weight_quantizer(self.weight)
 
 
 class _QuantConv(_QuantConvNd):
@@ -133,7 +133,7 @@ class _QuantConv(_QuantConvNd):
     ) -> None:
         place = {k: kwargs.pop(k) for k in ("device", "dtype") if k in kwargs}
         descriptors = pop_quant_desc_in_kwargs(type(self), **kwargs)
-        sized = _ntuple(self._dimensions)
+        sized = _ntuple(self._dimensions)  # type: ignore[no-untyped-call]
         super().__init__(
             in_channels,
             out_channels,
@@ -152,9 +152,7 @@ class _QuantConv(_QuantConvNd):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Return the convolution of quantized input with quantized weights."""
-        convolved: torch.Tensor = self._conv_forward(  # type: ignore[operator]
-            *self._quantized(input), self.bias
-        )
+        convolved: torch.Tensor = self._conv_forward(*self._quantized(input), self.bias)
         return convolved
 
 
@@ -203,7 +201,7 @@ class _QuantConvTranspose(_QuantConvNd):
             )
         place = {k: kwargs.pop(k) for k in ("device", "dtype") if k in kwargs}
         descriptors = pop_quant_desc_in_kwargs(type(self), **kwargs)
-        sized = _ntuple(self._dimensions)
+        sized = _ntuple(self._dimensions)  # type: ignore[no-untyped-call]
         super().__init__(
             in_channels,
             out_channels,

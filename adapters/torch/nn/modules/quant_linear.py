@@ -52,7 +52,7 @@ class QuantLinear(QuantMixin, nn.Linear):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Return the layer's output for quantized input."""
         quantized = self._input_quantizer(input)
-        weight = self._weight_quantizer(self.weight)  # type: ignore[operator]
+        weight = self._weight_quantizer(self.weight)
         return F.linear(quantized, weight, self.bias)
 
 

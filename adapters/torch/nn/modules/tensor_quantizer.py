@@ -11,7 +11,7 @@ from qcore.adapters.torch.descriptor import ScaledQuantDescriptor
 from qcore.adapters.torch.fake_quantize import fake_quantize, quantize
 from qcore.adapters.torch.learned_scale import scale_of
 from qcore.adapters.torch.nn.modules.clip import Clip
-from qcore.adapters.torch.onnx_operators import quantize_dequantize
+from qcore.adapters.torch.onnx_operators import is_exporting, quantize_dequantize
 from qcore.adapters.torch.quantizer_settings import QuantizerSettings
 from qcore.adapters.torch.scales import range_of
 from qcore.spec import QParams
@@ -87,7 +87,7 @@ class TensorQuantizer(QuantizerSettings):
             "unsigned": desc.unsigned,
             "spec": desc.spec(),
         }
-        if desc.calib_method == "max":
+        if desc.calib_method in ("max", "output"):
             return MaxCalibrator(**given)
         return HistogramCalibrator(**given, num_bins=desc.num_bins)
 
@@ -116,7 +116,9 @@ class TensorQuantizer(QuantizerSettings):
         method = args[0] if args else kwargs.pop("method", None)
         if method is None:
             options = {**(self._desc.calib_options or {}), **kwargs}
-            found = calibrator.compute_range(self._desc.calib_method, **options)
+            named = self._desc.calib_method
+            method = "max" if named == "output" else named
+            found = calibrator.compute_range(method, **options)
         elif self.spec.symmetric:
             amax = calibrator.compute_amax(method, **kwargs)
             found = None if amax is None else (-amax, amax)
@@ -154,8 +156,14 @@ class TensorQuantizer(QuantizerSettings):
             )
             amax = amax.max()
         with torch.no_grad():
-            self.clip.clip_value_max.copy_(amax.reshape(()))
-            self.clip.clip_value_min.copy_(-amax.reshape(()))
+            low, high = self._learned_ends()
+            high.copy_(amax.reshape(()))
+            low.copy_(-amax.reshape(()))
+
+    def _learned_ends(self) -> tuple[torch.Tensor, torch.Tensor]:
+        low, high = self.clip.clip_value_min, self.clip.clip_value_max
+        assert isinstance(low, torch.Tensor) and isinstance(high, torch.Tensor)  # noqa: PT018
+        return low, high
 
     def init_learn_scale(self) -> None:
         """
@@ -166,7 +174,19 @@ class TensorQuantizer(QuantizerSettings):
         RuntimeError
             If there is no range yet.
         """
-        self.learned_scale = nn.Parameter(self.qparams().scale.clone())
+        with torch.inference_mode(False):  # whose tensors cannot be trained
+            self.learned_scale = nn.Parameter(self.qparams().scale.clone())
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any
+    ) -> None:
+        """Learn the scale if what is loaded does."""
+        loaded = state_dict.get(f"{prefix}learned_scale")
+        held = self._parameters.get("learned_scale")
+        if loaded is not None and (held is None or held.shape != loaded.shape):
+            blank = torch.empty_like(loaded, device=self._step.device)
+            self.learned_scale = nn.Parameter(blank)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def collect(self, x: torch.Tensor) -> None:
         """Count a tensor in, if there is a calibrator."""
@@ -203,17 +223,24 @@ class TensorQuantizer(QuantizerSettings):
         if self._num_bits == 0:
             return torch.zeros_like(x)
         if self._enable_onnx_export or self.use_fb_fake_quant:
+            if "onnx" in self._modules:  # what onnx_export has prepared
+                return self.onnx(x)  # type: ignore[operator, no-any-return]
             if not (self.has_range() or self.is_learned()):
                 raise RuntimeError("every quantizer must be calibrated before export.")
+            if self._desc.learn_amax and is_exporting():
+                raise RuntimeError(
+                    "a learned range must be frozen: export by `export_onnx`, or by "
+                    "`torch.onnx.export`, so named, within `enable_onnx_export`."
+                )
             return quantize_dequantize(x, self._now(x))
         qparams = self._now(x)
         if self.fake_quant:
             return fake_quantize(x, qparams)
         self._scale = 1 / qparams.scale
-        codes = quantize(x, qparams).to(x.dtype)
+        codes: torch.Tensor = quantize(x, qparams).to(x.dtype)
         if not x.requires_grad:
             return codes
-        passed = fake_quantize(x, qparams) / qparams.scale
+        passed: torch.Tensor = fake_quantize(x, qparams) / qparams.scale
         return codes + (passed - passed.detach()).to(x.dtype)  # the gradient alone
 
     def _now(self, x: torch.Tensor) -> QParams:
@@ -224,7 +251,7 @@ class TensorQuantizer(QuantizerSettings):
                 scale_of(self.learned_scale, x, spec), self._zero_point, spec
             )
         if self._desc.learn_amax:
-            low, high = self.clip.clip_value_min, self.clip.clip_value_max
+            low, high = self._learned_ends()
             return self._qparams_of(low.detach(), high.detach(), self.spec)
         if self.has_range():
             return self.qparams()

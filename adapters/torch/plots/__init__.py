@@ -1,0 +1,1 @@
+"""Pictures, by libraries that are installed for them alone."""

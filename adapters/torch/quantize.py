@@ -1,0 +1,54 @@
+"""A quantized model, in one call."""
+
+from typing import Any
+
+from torch import nn
+
+from qcore.adapters.torch.calibration import ForwardLoop, calibrate
+from qcore.adapters.torch.config import read_config
+from qcore.adapters.torch.replacing import replace_modules
+
+
+def quantize(
+    model: nn.Module,
+    config: Any = None,
+    forward_loop: ForwardLoop | None = None,
+    *,
+    strict: bool = True,
+) -> nn.Module:
+    """
+    Quantize a model: put quantized modules into it and calibrate them.
+
+    Parameters
+    ----------
+    model : Module
+        Changed in place; copy it first (`copy.deepcopy`) to keep the float one.
+    config : optional
+        Which modules and how, see `config`: rules as data, text or a path, the name of
+        a preset, or a configuration of TensorRT Model Optimizer. By default
+        ``"int8"``: weights per output channel, so that the layer's output changes
+        least; activations per tensor, with a zero point. TensorRT needs
+        ``"int8_symmetric"``.
+    forward_loop : callable or iterable, optional
+        Data, or what runs the model on it, see `calibrate`. If left out, activations
+        are quantized by the range of each tensor until the model is calibrated.
+    strict : bool, optional
+        As of `calibrate`.
+
+    Returns
+    -------
+    Module
+        The model; a new object only if it was itself a layer such as Linear.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the configuration is not valid; nothing is changed then.
+    NonFiniteError, NoDataError
+        As `calibrate`.
+    """
+    read = read_config(config)
+    quantized = replace_modules(model, read).model
+    if read.calibrates:
+        calibrate(quantized, forward_loop, strict=strict)
+    return quantized

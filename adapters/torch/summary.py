@@ -1,0 +1,94 @@
+"""A table of a model's quantizers."""
+
+import sys
+
+import torch
+from torch import nn
+
+from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
+
+_HEADER = ("quantizer", "format", "shared by", "range", "stages")
+
+
+def summary(model: nn.Module, /) -> str:
+    """
+    Return a table of the quantizers in a model.
+
+    Parameters
+    ----------
+    model : Module
+        Any.
+
+    Returns
+    -------
+    str
+        A line for each quantizer: its name, the format of its codes, which elements
+        share a scale, the range (the widest of several, and their number) and what it
+        does with data. A line for all if there is none.
+    """
+    rows = [
+        (name or "the model", *_cells(module))
+        for name, module in model.named_modules()
+        if isinstance(module, TensorQuantizer)
+    ]
+    if not rows:
+        return "no quantizers"
+    widths = [max(map(len, column)) for column in zip(_HEADER, *rows, strict=True)]
+    return "\n".join(
+        "  ".join(map(str.ljust, row, widths)).rstrip() for row in (_HEADER, *rows)
+    )
+
+
+def print_summary(model: nn.Module, /) -> None:
+    """Print the table of `summary`, as the name says."""
+    sys.stdout.write(f"{summary(model)}\n")
+
+
+def _cells(quantizer: TensorQuantizer) -> tuple[str, str, str, str]:
+    if quantizer.num_bits == 0:
+        return "0bit", "", "", _stages(quantizer)
+    spec = quantizer.spec
+    return (
+        quantizer.descriptor.format or spec.format.name,
+        _shared(quantizer),
+        _range(quantizer),
+        _stages(quantizer),
+    )
+
+
+def _shared(quantizer: TensorQuantizer) -> str:
+    descriptor = quantizer.descriptor
+    if descriptor.block_sizes is not None:
+        ((blocked, size),) = descriptor.block_sizes.items()
+        return f"blocks of {size} on axis {blocked}"
+    axis = descriptor.axis
+    return "tensor" if axis is None else f"channel of axis {axis}"
+
+
+def _range(quantizer: TensorQuantizer) -> str:
+    if quantizer.is_learned():
+        return "learned"
+    if not quantizer.has_range():
+        return "dynamic"
+    widened = quantizer._scale_amax or 1.0
+    ends, amax = (quantizer._buffers.get(name) for name in ("_range", "_amax"))
+    if ends is not None:
+        lo, hi = ends[0], ends[1]
+    else:
+        assert amax is not None
+        lo = -amax if quantizer.spec.format.signed else torch.zeros_like(amax)
+        hi = amax
+    number = f" ({hi.numel()})" if hi.numel() != 1 else ""
+    return f"[{float(lo.min()) * widened:.4g}, {float(hi.max()) * widened:.4g}]{number}"
+
+
+def _stages(quantizer: TensorQuantizer) -> str:
+    if quantizer._disabled:
+        return "disabled"
+    stages = {
+        "scale": quantizer.pre_quant_scale is not None,
+        "calib": quantizer._if_calib,
+        "clip": quantizer._if_clip,
+        "quant": quantizer._if_quant,
+    }
+    return " ".join(name for name, is_on in stages.items() if is_on) or "none"

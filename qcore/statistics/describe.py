@@ -1,0 +1,67 @@
+"""What a state is but for its arrays, in plain data: for files and other processes."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from math import prod
+from typing import Any
+
+from qcore.granularity import Granularity, PerBlock, PerChannel, PerTensor
+from qcore.statistics.base import Statistics
+from qcore.statistics.histogram import slots_for
+from qcore.statistics.tally import EXPONENTS
+from qcore.statistics.top2 import SCALES
+
+_GRANULARITIES = {kind.__name__: kind for kind in (PerTensor, PerChannel, PerBlock)}
+
+
+def describe(state: Statistics, /) -> dict[str, Any]:
+    """Return class, granularity and settings of a state, as JSON can hold them."""
+    settings = {name: getattr(state, name) for name in state.static_fields()}
+    granularity = settings.pop("granularity")
+    return {
+        "class": type(state).__name__,
+        "granularity": {"class": type(granularity).__name__, **asdict(granularity)},
+        "settings": settings,
+    }
+
+
+def described(
+    description: Mapping[str, Any], /
+) -> tuple[type[Statistics], dict[str, Any]]:
+    """Return the class, and the fields that are no arrays, which `describe` told of.
+
+    Raises
+    ------
+    LookupError, TypeError, ValueError, AttributeError
+        If the description is not one of `describe`.
+    """
+    kinds = {kind.__name__: kind for kind in Statistics.__subclasses__()}
+    settings = {
+        **description["settings"],
+        "granularity": _granularity(description["granularity"]),
+    }
+    settings["extents"] = tuple(settings["extents"])
+    return kinds[description["class"]], settings
+
+
+def array_shapes(
+    cls: type[Statistics], settings: Mapping[str, Any], /
+) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each array of a state of a class with such settings."""
+    slots = slots_for(settings["bins"]) if "bins" in settings else 0
+    rest = {
+        "infs": (2,),
+        "counts": (2, slots),
+        "exponents": (2, EXPONENTS),
+        "starts": (len(SCALES),),
+        "ends": (len(SCALES),),
+    }
+    channels = prod(settings["extents"])
+    return {field: (channels, *rest.get(field, ())) for field in cls.array_fields()}
+
+
+def _granularity(description: Mapping[str, Any]) -> Granularity:
+    options = dict(description)
+    kind = _GRANULARITIES[options.pop("class")]
+    fixed: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+    return kind(**fixed)
