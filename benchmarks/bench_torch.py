@@ -16,8 +16,8 @@ from torch import nn
 from torch.ao.quantization import HistogramObserver, MinMaxObserver
 
 import qcore
-from qcore.adapters.torch.fake_quantize import fake_quantize
 from qcore.adapters.torch.nn import TensorQuantizer
+from qcore.adapters.torch.operators.fake_quantize import fake_quantize
 from qcore.adapters.torch.tensor_quant import QuantDescriptor
 
 SIZE = 1 << 24

@@ -31,9 +31,7 @@ FRAMEWORKS = {
     "adapters/demo": {"numpy"},
     "adapters/records/protobuf.py": {"google"},
     "adapters/torch": {"numpy", "tqdm", "yaml"},
-    "adapters/torch/onnx_model.py": {"onnx", "onnx_ir", "onnxruntime"},
-    "adapters/torch/onnx_weights.py": {"onnx_ir", "onnxscript"},
-    "adapters/torch/onnx_zero_points.py": {"onnx_ir"},
+    "adapters/torch/onnx": {"onnx_ir", "onnxruntime", "onnxscript"},
     "adapters/onnx": {"numpy", "onnx_ir", "onnxscript", "onnxruntime", "tqdm"},
 }
 

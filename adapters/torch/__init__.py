@@ -5,19 +5,19 @@ their imports: `tensor_quant`, `nn`, `calib`, `quant_modules`, `optim`, `utils`.
 functions here do in one call what took a page.
 """
 
-from qcore.adapters.torch.calibration import calibrate, collect, load_ranges
-from qcore.adapters.torch.config import read_config
-from qcore.adapters.torch.distributed import sync, sync_statistics
-from qcore.adapters.torch.functional_hook import quantize_functions
-from qcore.adapters.torch.kv_cache import KVCache
-from qcore.adapters.torch.onnx_export import enable_onnx_export, export_onnx
-from qcore.adapters.torch.presets import PRESETS
-from qcore.adapters.torch.quant_calibration_op import QuantCalibrationOp
+from qcore.adapters.torch.amct.quant_calibration_op import QuantCalibrationOp
+from qcore.adapters.torch.calibration.model import calibrate, collect, load_ranges
+from qcore.adapters.torch.configuration.presets import PRESETS
+from qcore.adapters.torch.configuration.reading import read_config
+from qcore.adapters.torch.kv_cache.cache import KVCache
+from qcore.adapters.torch.onnx.export import enable_onnx_export, export_onnx
 from qcore.adapters.torch.quantize import quantize
-from qcore.adapters.torch.residuals import quantize_residuals
-from qcore.adapters.torch.saving import restore, save, saved_config
+from qcore.adapters.torch.rewriting.functional_hook import quantize_functions
+from qcore.adapters.torch.rewriting.residuals import quantize_residuals
+from qcore.adapters.torch.saving.files import restore, save, saved_config
 from qcore.adapters.torch.sensitivity import sensitivity
 from qcore.adapters.torch.summary import print_summary, summary
+from qcore.adapters.torch.synchronization.distributed import sync, sync_statistics
 
 __all__ = [
     "PRESETS",

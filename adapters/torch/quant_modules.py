@@ -7,7 +7,7 @@ from typing import Any, Self
 from torch import nn
 
 from qcore.adapters.torch.nn.modules.registry import quantized_classes
-from qcore.adapters.torch.onnx_export import enable_onnx_export
+from qcore.adapters.torch.onnx.export import enable_onnx_export
 
 __all__ = ["deactivate", "enable_onnx_export", "initialize"]
 

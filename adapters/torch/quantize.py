@@ -4,9 +4,9 @@ from typing import Any
 
 from torch import nn
 
-from qcore.adapters.torch.calibration import ForwardLoop, calibrate
-from qcore.adapters.torch.config import read_config
-from qcore.adapters.torch.replacing import replace_modules
+from qcore.adapters.torch.calibration.model import ForwardLoop, calibrate
+from qcore.adapters.torch.configuration.reading import read_config
+from qcore.adapters.torch.rewriting.replacing import replace_modules
 
 
 def quantize(

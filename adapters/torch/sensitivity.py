@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from qcore.adapters.torch.batches import feed
+from qcore.adapters.torch.calibration.batches import feed
 from qcore.adapters.torch.nn.modules._utils import QuantInputMixin
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.errors import NoDataError

@@ -1,11 +1,23 @@
 """Descriptors and quantization functions, under pytorch-quantization's module name."""
 
-from qcore.adapters.torch.affine_function import (
+from qcore.adapters.torch.functions.affine import (
     FakeAffineTensorQuantFunction,
     fake_affine_tensor_quant,
 )
-from qcore.adapters.torch.descriptor import QuantDescriptor, ScaledQuantDescriptor
-from qcore.adapters.torch.quant_descs import (
+from qcore.adapters.torch.functions.scaled_e4m3 import ScaledE4M3Function, scaled_e4m3
+from qcore.adapters.torch.functions.tensor_quant import (
+    FakeTensorQuantFunction,
+    LegacyFakeTensorQuantFunction,
+    TensorQuantFunction,
+    fake_tensor_quant,
+    legacy_fake_tensor_quant,
+    tensor_quant,
+)
+from qcore.adapters.torch.quantizer.descriptor import (
+    QuantDescriptor,
+    ScaledQuantDescriptor,
+)
+from qcore.adapters.torch.quantizer.quant_descs import (
     QUANT_DESC_8BIT_CONV1D_WEIGHT_PER_CHANNEL,
     QUANT_DESC_8BIT_CONV2D_WEIGHT_PER_CHANNEL,
     QUANT_DESC_8BIT_CONV3D_WEIGHT_PER_CHANNEL,
@@ -15,15 +27,6 @@ from qcore.adapters.torch.quant_descs import (
     QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW,
     QUANT_DESC_8BIT_PER_TENSOR,
     QUANT_DESC_UNSIGNED_8BIT_PER_TENSOR,
-)
-from qcore.adapters.torch.scaled_e4m3 import ScaledE4M3Function, scaled_e4m3
-from qcore.adapters.torch.tensor_quant_functions import (
-    FakeTensorQuantFunction,
-    LegacyFakeTensorQuantFunction,
-    TensorQuantFunction,
-    fake_tensor_quant,
-    legacy_fake_tensor_quant,
-    tensor_quant,
 )
 
 __all__ = [

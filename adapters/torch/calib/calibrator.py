@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from array_api_compat import torch as xp
 
-from qcore.adapters.torch.descriptor import integers
+from qcore.adapters.torch.quantizer.descriptor import integers
 from qcore.calibrate import compute_range
 from qcore.granularity import PerChannel, PerTensor
 from qcore.qparams import amax_from_range

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from array_api_compat import torch as xp
 
-from qcore.adapters.torch.calling import applied, as_tensor, with_apply
+from qcore.adapters.torch.functions.calling import applied, as_tensor, with_apply
 from qcore.clipping import clip as limited
 from qcore.clipping import gradients_of_clip
 

@@ -17,10 +17,10 @@ import torch
 from torch import distributed, nn
 
 from qcore import Histogram, MovingRange, PerChannel, Range, Top2, save
-from qcore.adapters.torch.descriptor import QuantDescriptor
-from qcore.adapters.torch.distributed import sync, sync_statistics
-from qcore.adapters.torch.meeting import Meeting
 from qcore.adapters.torch.nn.modules.quant_linear import QuantLinear
+from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
+from qcore.adapters.torch.synchronization.distributed import sync, sync_statistics
+from qcore.adapters.torch.synchronization.meeting import Meeting
 
 SIZES = (2, 3, 4)
 BATCHES = {2: (2, 1), 3: (1, 0, 3), 4: (1, 2, 0, 1)}

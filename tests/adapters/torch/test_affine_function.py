@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from qcore.adapters.torch.affine_function import fake_affine_tensor_quant
+from qcore.adapters.torch.functions.affine import fake_affine_tensor_quant
 
 
 def data(*shape):

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from qcore import Histogram, NonFiniteError, QuantSpec, compute_range, methods
-from qcore.adapters.torch.calibration import calibrate, collect, load_ranges
-from qcore.adapters.torch.descriptor import QuantDescriptor
+from qcore.adapters.torch.calibration.model import calibrate, collect, load_ranges
 from qcore.adapters.torch.nn.modules.quant_linear import QuantLinear
 from qcore.adapters.torch.nn.modules.quant_rnn import QuantLSTM, QuantLSTMCell
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
+from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
 from qcore.errors import NoDataError
 from qcore.methods.registry import find_method
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from qcore.adapters.torch.config import read_config
-from qcore.adapters.torch.presets import PRESETS
+from qcore.adapters.torch.configuration.presets import PRESETS
+from qcore.adapters.torch.configuration.reading import read_config
 
 
 def chosen(config, module, name="layer"):

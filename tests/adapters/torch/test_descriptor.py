@@ -11,8 +11,11 @@ import pytest
 import yaml
 
 from qcore import PerBlock, PerChannel, PerTensor, QuantError
-from qcore.adapters.torch import quant_descs
-from qcore.adapters.torch.descriptor import QuantDescriptor, ScaledQuantDescriptor
+from qcore.adapters.torch.quantizer import quant_descs
+from qcore.adapters.torch.quantizer.descriptor import (
+    QuantDescriptor,
+    ScaledQuantDescriptor,
+)
 
 MANY: list[dict[str, Any]] = [
     {},

@@ -16,7 +16,7 @@ import torch
 from torch import distributed
 
 from qcore import Histogram, MovingRange, Range, load
-from qcore.adapters.torch.distributed import sync, sync_statistics
+from qcore.adapters.torch.synchronization.distributed import sync, sync_statistics
 
 SCRIPT = Path(__file__).with_name("sync_ranks.py")
 SPEC = spec_from_file_location("sync_ranks", SCRIPT)

@@ -7,11 +7,11 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from qcore import NoDataError
-from qcore.adapters.torch.calibration import calibrate
-from qcore.adapters.torch.descriptor import QuantDescriptor
-from qcore.adapters.torch.functional_hook import quantize_functions
+from qcore.adapters.torch.calibration.model import calibrate
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.adapters.torch.quantize import quantize
+from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
+from qcore.adapters.torch.rewriting.functional_hook import quantize_functions
 
 INT8 = QuantDescriptor()
 

@@ -19,8 +19,8 @@ from qcore import (
     qparams_from_amax,
 )
 from qcore.adapters.records import amct
-from qcore.adapters.torch.kv_cache import KVCache, KVCacheLayer
-from qcore.adapters.torch.quant_calibration_op import QuantCalibrationOp
+from qcore.adapters.torch.amct.quant_calibration_op import QuantCalibrationOp
+from qcore.adapters.torch.kv_cache.cache import KVCache, KVCacheLayer
 
 HEADS, WIDTH, LAYERS, WORDS, STEPS = 4, 16, 3, 50, 64
 

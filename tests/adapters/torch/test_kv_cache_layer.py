@@ -16,7 +16,7 @@ from qcore import (
     qparams_from_amax,
     qparams_from_data,
 )
-from qcore.adapters.torch.kv_cache import KVCacheLayer
+from qcore.adapters.torch.kv_cache.cache import KVCacheLayer
 
 
 def scales(

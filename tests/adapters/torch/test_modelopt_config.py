@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from qcore.adapters.torch.config import read_config
+from qcore.adapters.torch.configuration.reading import read_config
 
 INT8 = {
     "quant_cfg": {

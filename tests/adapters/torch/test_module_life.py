@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import distributed, nn
 
-from qcore.adapters.torch.descriptor import QuantDescriptor
-from qcore.adapters.torch.fake_quantize import fake_quantize
 from qcore.adapters.torch.nn.modules.quant_conv import QuantConv2d
 from qcore.adapters.torch.nn.modules.quant_linear import QuantLinear
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
+from qcore.adapters.torch.operators.fake_quantize import fake_quantize
+from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
 from qcore.spec import QParams, QuantSpec
 
 X = torch.randn(6, 8, generator=torch.manual_seed(0))
@@ -490,3 +490,16 @@ def test_a_second_derivative_is_refused() -> None:
     first = torch.func.grad(lambda x: quantizer(x).square().sum())
     with pytest.raises(RuntimeError, match="must be differentiated once"):
         torch.func.grad(lambda x: first(x).sum())(X)
+
+
+@pytest.mark.parametrize("change", ["assigned", "in place"])
+def test_a_compiled_quantizer_follows_a_changed_range(change: str) -> None:
+    quantizer = TensorQuantizer(QuantDescriptor(amax=4.0))
+    compiled = torch.compile(quantizer, fullgraph=True, backend="aot_eager")
+    data = images()
+    compiled(data)
+    if change == "assigned":
+        quantizer._amax = torch.tensor(0.5)
+    else:
+        quantizer._amax.fill_(0.5)
+    assert torch.equal(compiled(data), reference(data, 0.5))

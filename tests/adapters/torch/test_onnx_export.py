@@ -11,9 +11,6 @@ import torch
 from torch import nn
 from torch.onnx import export as imported_export
 
-from qcore.adapters.torch import onnx_export
-from qcore.adapters.torch.descriptor import QuantDescriptor
-from qcore.adapters.torch.fake_quantize import quantize
 from qcore.adapters.torch.nn.modules.quant_conv import (
     QuantConv2d,
     QuantConvTranspose2d,
@@ -21,7 +18,10 @@ from qcore.adapters.torch.nn.modules.quant_conv import (
 from qcore.adapters.torch.nn.modules.quant_linear import QuantLinear
 from qcore.adapters.torch.nn.modules.quant_pooling import QuantAvgPool2d
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
-from qcore.adapters.torch.onnx_export import enable_onnx_export, export_onnx
+from qcore.adapters.torch.onnx import export as onnx_export
+from qcore.adapters.torch.onnx.export import enable_onnx_export, export_onnx
+from qcore.adapters.torch.operators.fake_quantize import quantize
+from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
 from qcore.errors import NoDataError, QuantError
 from tests.adapters.torch.onnx_runs import calibrate, codes, constant, grids, nodes, run
 

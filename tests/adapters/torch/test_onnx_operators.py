@@ -10,11 +10,11 @@ import torch
 from onnx.reference import ReferenceEvaluator
 from torch import nn
 
-from qcore.adapters.torch.descriptor import QuantDescriptor
-from qcore.adapters.torch.fake_quantize import quantize
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
-from qcore.adapters.torch.onnx_export import enable_onnx_export
-from qcore.adapters.torch.onnx_operators import quantize_dequantize
+from qcore.adapters.torch.onnx.export import enable_onnx_export
+from qcore.adapters.torch.onnx.operators import quantize_dequantize
+from qcore.adapters.torch.operators.fake_quantize import quantize
+from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
 from qcore.errors import QuantError
 from tests.adapters.torch.onnx_runs import calibrate, codes, node_type, nodes, run
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from qcore import QuantError
-from qcore.adapters.torch.quant_calibration_config import QuantCalibrationConfig
-from qcore.adapters.torch.quant_calibration_op import QuantCalibrationOp
+from qcore.adapters.torch.amct.quant_calibration_config import QuantCalibrationConfig
+from qcore.adapters.torch.amct.quant_calibration_op import QuantCalibrationOp
 
 parse = QuantCalibrationConfig.parse
 

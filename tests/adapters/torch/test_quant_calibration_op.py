@@ -12,7 +12,7 @@ import torch
 from qcore import FileFormatError, NoDataError, NonFiniteError, QuantError
 from qcore.adapters.amct_pytorch.nn.module.quantization import quant_calibration_op
 from qcore.adapters.records import amct
-from qcore.adapters.torch.quant_calibration_op import QuantCalibrationOp
+from qcore.adapters.torch.amct.quant_calibration_op import QuantCalibrationOp
 
 
 @pytest.fixture

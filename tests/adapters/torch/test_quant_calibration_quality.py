@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from qcore.adapters.records import amct
-from qcore.adapters.torch.quant_calibration_op import QuantCalibrationOp
+from qcore.adapters.torch.amct.quant_calibration_op import QuantCalibrationOp
 
 
 @pytest.fixture

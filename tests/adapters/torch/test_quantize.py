@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from qcore.adapters.torch.configuration.presets import PRESETS
 from qcore.adapters.torch.nn.modules.quant_linear import QuantLinear
-from qcore.adapters.torch.presets import PRESETS
 from qcore.adapters.torch.quantize import quantize
 
 FLOOR = {

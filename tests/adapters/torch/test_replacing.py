@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from qcore.adapters.torch.config import read_config
+from qcore.adapters.torch.configuration.reading import read_config
 from qcore.adapters.torch.nn.modules.quant_conv import QuantConv2d
 from qcore.adapters.torch.nn.modules.quant_linear import QuantLinear
-from qcore.adapters.torch.replacing import replace_modules
+from qcore.adapters.torch.rewriting.replacing import replace_modules
 
 
 def replaced(model, config="int8"):

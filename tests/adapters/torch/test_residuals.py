@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from qcore.adapters.torch.calibration import calibrate
-from qcore.adapters.torch.descriptor import QuantDescriptor
+from qcore.adapters.torch.calibration.model import calibrate
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.adapters.torch.quantize import quantize
-from qcore.adapters.torch.residuals import quantize_residuals
+from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
+from qcore.adapters.torch.rewriting.residuals import quantize_residuals
 
 
 def added_in_place(out, identity):

@@ -15,13 +15,13 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 import qcore
-from qcore.adapters.torch.descriptor import QuantDescriptor
 from qcore.adapters.torch.nn.modules.quant_linear import QuantLinear
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.adapters.torch.quantize import quantize
-from qcore.adapters.torch.residuals import quantize_residuals
-from qcore.adapters.torch.saved_quantizers import named_quantizers
-from qcore.adapters.torch.saving import restore, save, saved_config
+from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
+from qcore.adapters.torch.rewriting.residuals import quantize_residuals
+from qcore.adapters.torch.saving.files import restore, save, saved_config
+from qcore.adapters.torch.saving.quantizers import named_quantizers
 
 X = torch.randn(4, 3, 6, 6, generator=torch.manual_seed(0))
 HISTOGRAMS = [{"input": {"calib_method": "mse"}, "weight": {"axis": 0}}]

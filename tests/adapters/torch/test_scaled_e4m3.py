@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from qcore.adapters.torch.scaled_e4m3 import scaled_e4m3
+from qcore.adapters.torch.functions.scaled_e4m3 import scaled_e4m3
 
 
 def data(*shape):

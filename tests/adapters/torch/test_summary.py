@@ -1,8 +1,8 @@
 import torch
 from torch import nn
 
-from qcore.adapters.torch.descriptor import QuantDescriptor
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
+from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
 from qcore.adapters.torch.summary import print_summary, summary
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from qcore.adapters.torch.affine_function import (
+from qcore.adapters.torch.functions.affine import (
     FakeAffineTensorQuantFunction,
     fake_affine_tensor_quant,
 )
-from qcore.adapters.torch.scaled_e4m3 import ScaledE4M3Function, scaled_e4m3
-from qcore.adapters.torch.tensor_quant_functions import (
+from qcore.adapters.torch.functions.scaled_e4m3 import ScaledE4M3Function, scaled_e4m3
+from qcore.adapters.torch.functions.tensor_quant import (
     FakeTensorQuantFunction,
     LegacyFakeTensorQuantFunction,
     TensorQuantFunction,

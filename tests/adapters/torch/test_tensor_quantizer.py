@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from qcore.adapters.torch.calib import HistogramCalibrator, MaxCalibrator
-from qcore.adapters.torch.descriptor import QuantDescriptor
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
+from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
 
 
 def reference(

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Self
 
 from torch import nn
 
-from qcore.adapters.torch.descriptor import ScaledQuantDescriptor
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
-from qcore.adapters.torch.quant_descs import QUANT_DESC_8BIT_PER_TENSOR
+from qcore.adapters.torch.quantizer.descriptor import ScaledQuantDescriptor
+from qcore.adapters.torch.quantizer.quant_descs import QUANT_DESC_8BIT_PER_TENSOR
 
 Descriptor = ScaledQuantDescriptor
 

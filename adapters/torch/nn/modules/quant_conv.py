@@ -9,12 +9,12 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.utils import _ntuple
 
-from qcore.adapters.torch import quant_descs
 from qcore.adapters.torch.nn.modules._utils import (
     Descriptor,
     QuantMixin,
     pop_quant_desc_in_kwargs,
 )
+from qcore.adapters.torch.quantizer import quant_descs
 
 __all__ = [
     "Conv1d",

@@ -11,7 +11,9 @@ from qcore.adapters.torch.nn.modules._utils import (
     QuantMixin,
     pop_quant_desc_in_kwargs,
 )
-from qcore.adapters.torch.quant_descs import QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW
+from qcore.adapters.torch.quantizer.quant_descs import (
+    QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW,
+)
 
 __all__ = ["Linear", "QuantLinear"]
 

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from qcore.adapters.torch.calib import HistogramCalibrator, MaxCalibrator
-from qcore.adapters.torch.descriptor import ScaledQuantDescriptor
-from qcore.adapters.torch.fake_quantize import fake_quantize, quantize
-from qcore.adapters.torch.learned_scale import scale_of
 from qcore.adapters.torch.nn.modules.clip import Clip
-from qcore.adapters.torch.onnx_operators import is_exporting, quantize_dequantize
-from qcore.adapters.torch.quantizer_settings import QuantizerSettings
-from qcore.adapters.torch.scales import range_of
+from qcore.adapters.torch.onnx.operators import is_exporting, quantize_dequantize
+from qcore.adapters.torch.operators.fake_quantize import fake_quantize, quantize
+from qcore.adapters.torch.operators.scales import range_of
+from qcore.adapters.torch.quantizer.descriptor import ScaledQuantDescriptor
+from qcore.adapters.torch.quantizer.learned_scale import scale_of
+from qcore.adapters.torch.quantizer.settings import QuantizerSettings
 from qcore.spec import QParams
 
 _log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from qcore.adapters.torch import nn as quant_nn
-from qcore.adapters.torch.descriptor import QuantDescriptor
 from qcore.adapters.torch.nn.modules.quant_conv import _QuantConvNd
+from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
 
 CONVOLUTIONS = ["Conv1d", "Conv2d", "Conv3d"]
 TRANSPOSED = ["ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]

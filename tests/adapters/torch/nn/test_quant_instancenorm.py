@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from qcore.adapters.torch import nn as quant_nn
-from qcore.adapters.torch.descriptor import QuantDescriptor
+from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
 
 NORMS = ["InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"]
 

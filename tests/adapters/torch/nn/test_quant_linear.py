@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from qcore.adapters.torch.descriptor import QuantDescriptor
 from qcore.adapters.torch.nn import Linear, QuantConv2d, QuantLinear, TensorQuantizer
+from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
 
 
 def data(*shape, seed=0):

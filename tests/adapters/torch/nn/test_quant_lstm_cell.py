@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from qcore.adapters.torch.descriptor import QuantDescriptor
 from qcore.adapters.torch.nn import QuantLSTMCell
+from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
 
 
 def data(*shape, seed=0):

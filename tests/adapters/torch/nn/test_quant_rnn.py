@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from qcore.adapters.torch import nn as quant_nn
-from qcore.adapters.torch.descriptor import QuantDescriptor
 from qcore.adapters.torch.nn import QuantLSTM, QuantLSTMCell
+from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
 
 # What torch says of its own LSTM on CPUs.
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")

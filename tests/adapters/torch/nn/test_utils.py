@@ -3,12 +3,12 @@ import torch
 from torch import nn
 
 from qcore.adapters.torch import nn as quant_nn
-from qcore.adapters.torch.descriptor import QuantDescriptor
 from qcore.adapters.torch.nn.modules import _utils
 from qcore.adapters.torch.nn.modules.registry import (
     quantized_class,
     quantized_classes,
 )
+from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
 
 FOUR = QuantDescriptor(num_bits=4)
 

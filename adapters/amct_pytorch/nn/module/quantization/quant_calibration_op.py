@@ -1,5 +1,5 @@
 """`QuantCalibrationOp`, where AMCT has it."""
 
-from qcore.adapters.torch.quant_calibration_op import QuantCalibrationOp
+from qcore.adapters.torch.amct.quant_calibration_op import QuantCalibrationOp
 
 __all__ = ["QuantCalibrationOp"]

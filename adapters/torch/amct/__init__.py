@@ -1,0 +1,1 @@
+"""AMCT's calibration operator and its configuration."""

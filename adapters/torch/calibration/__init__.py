@@ -1,0 +1,1 @@
+"""Calibration of whole models: data in, ranges out."""

@@ -1,0 +1,264 @@
+"""Calibration of a model: its quantizers watch, then choose their ranges."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from qcore.adapters.torch.calib import MaxCalibrator
+from qcore.adapters.torch.calib.calibrator import is_empty
+from qcore.adapters.torch.calibration.batches import feed
+from qcore.adapters.torch.calibration.nonfinite import Watch
+from qcore.adapters.torch.calibration.output_error import fit_weights
+from qcore.adapters.torch.calibration.weight_operands import weight_operands
+from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
+from qcore.adapters.torch.rewriting.functional_hook import QuantizesCalls
+from qcore.errors import NoDataError
+
+_log = logging.getLogger(__name__)
+
+ForwardLoop = Callable[[nn.Module], Any] | Iterable[Any]
+"""Runs the model on data, or is the data, in batches."""
+
+
+def calibrate(
+    model: nn.Module,
+    forward_loop: ForwardLoop | None = None,
+    /,
+    *,
+    strict: bool = True,
+) -> nn.Module:
+    """
+    Choose the ranges of a model's quantizers from data, anew.
+
+    Weights are calibrated on what they are. What a method finds depends on the values
+    seen alone, not on the batches they came in.
+
+    Parameters
+    ----------
+    model : Module
+        Calibrated in place, in eval mode and without gradients, on what it computes
+        unquantized. Modes are as before afterwards, whatever happens.
+    forward_loop : callable or iterable, optional
+        Called with the model; or batches, on any device: a tensor, a tuple (whose first
+        items are the model's required parameters) or a mapping (whose items are
+        parameters of that name). If left out, weights alone are calibrated.
+    strict : bool, optional
+        Raise if a quantizer saw nothing. If false, disable it, with a warning.
+
+    Returns
+    -------
+    Module
+        The model.
+
+    Raises
+    ------
+    NonFiniteError
+        If a quantizer saw NaN or infinity; names it, and the batch.
+    NoDataError
+        If quantizers saw nothing; names them all. No range is changed then.
+    TypeError
+        If `forward_loop` is neither.
+    """
+    of_weights = {quantizer for quantizer, _ in weight_operands(model)}
+    for _, quantizer in calibrated_quantizers(model):
+        if forward_loop is not None or quantizer in of_weights:
+            quantizer._calibrator.reset()
+    collect(model, forward_loop)
+    found = dict(calibrated_quantizers(model))
+    if forward_loop is None:
+        found = {name: q for name, q in found.items() if q in of_weights}
+    load_ranges(found, strict=strict)
+    fit_weights(model)
+    return model
+
+
+def collect(model: nn.Module, forward_loop: ForwardLoop | None = None, /) -> nn.Module:
+    """
+    Let a model's quantizers see data, in addition to what they saw before.
+
+    Parameters
+    ----------
+    model, forward_loop
+        As of `calibrate`. Weights are seen once.
+
+    Returns
+    -------
+    Module
+        The model, whose ranges are what they were; see `load_ranges`.
+
+    Raises
+    ------
+    NonFiniteError, TypeError
+        As `calibrate`.
+    """
+    if forward_loop is not None:
+        run = _runner(forward_loop)
+    watch = Watch(lambda: calibrated_quantizers(model))
+    with _watching(model):
+        weights = _collect_weights(model)
+        watch.check("the weights")
+        for quantizer in weights:
+            quantizer.disable_calib()
+        if forward_loop is None:
+            return model
+        handle = model.register_forward_hook(watch.after_forward)
+        try:
+            run(model)
+        finally:
+            handle.remove()
+        watch.check("the data")
+    return model
+
+
+def load_ranges(
+    quantizers: nn.Module | dict[str, TensorQuantizer],
+    method: str | None = None,
+    /,
+    *,
+    strict: bool = True,
+    **options: Any,
+) -> None:
+    """
+    Let quantizers choose their ranges from what they saw; any time, any method.
+
+    Parameters
+    ----------
+    quantizers : Module or dict of str to TensorQuantizer
+        A model, or some of its quantizers by name.
+    method, **options
+        Of quantizers that collect histograms; what their descriptors say if left out.
+    strict : bool, optional
+        As of `calibrate`.
+
+    Raises
+    ------
+    NoDataError
+        If quantizers saw nothing; names them all.
+    UnknownMethodError, TypeError
+        If there is no such method or option.
+    """
+    if isinstance(quantizers, nn.Module):
+        quantizers = dict(calibrated_quantizers(quantizers))
+    unseen = [name for name, q in quantizers.items() if _saw_nothing(q)]
+    shown = [name or "the quantizer" for name in unseen]
+    if unseen and strict:
+        raise NoDataError(
+            f"every quantizer must have seen data; {', '.join(shown)} saw none. Feed "
+            "data that reaches them, or pass strict=False to disable them."
+        )
+    for name, quantizer in quantizers.items():
+        if name in unseen:
+            quantizer.disable()
+            continue
+        is_max = isinstance(quantizer._calibrator, MaxCalibrator)
+        given = {} if is_max or method is None else {"method": method, **options}
+        try:
+            quantizer.load_calib_amax(**given)
+            _start_learning(quantizer)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise type(error)(f"{name or 'the quantizer'}: {error}") from error
+    if unseen:
+        _log.warning("Disabled, as they saw no data: %s.", ", ".join(shown))
+
+
+def _saw_nothing(quantizer: TensorQuantizer) -> bool:
+    seen = quantizer._calibrator.statistics
+    return seen is None or is_empty(seen)
+
+
+def _start_learning(quantizer: TensorQuantizer) -> None:
+    """Let what is learned start at the range."""
+    if quantizer.descriptor.learn_amax:
+        quantizer.init_learn_amax()
+    elif quantizer.descriptor.learn_scale:
+        quantizer.init_learn_scale()
+
+
+def calibrated_quantizers(model: nn.Module, /) -> list[tuple[str, TensorQuantizer]]:
+    """Return those that take their range from data: enabled, and not fixed."""
+    return [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, TensorQuantizer)
+        and module._calibrator is not None
+        and module.descriptor.amax is None
+        and not module._disabled
+    ]
+
+
+@contextmanager
+def _watching(model: nn.Module) -> Iterator[None]:
+    """Calibrate instead of quantizing, in eval mode, and go back in any case."""
+    training = [(module, module.training) for module in model.modules()]
+    hooked = [m for m in model.modules() if isinstance(m, QuantizesCalls)]
+    quantizers = _quantizers(model)
+    before = [[getattr(q, stage) for stage in _STAGES] for q in quantizers]
+    wanted = calibrated_quantizers(model)
+    try:
+        model.eval()
+        for quantizer in quantizers:
+            _set_stages(quantizer, [False, False, False])
+        for _, quantizer in wanted:
+            quantizer.enable_calib()
+        for hook in hooked:
+            hook._is_calibrating = True
+        with torch.no_grad():
+            yield
+    finally:
+        for quantizer in _quantizers(model):  # also those that came into being
+            _set_stages(quantizer, [False, True, False])
+        for quantizer, stages in zip(quantizers, before, strict=True):
+            _set_stages(quantizer, stages)
+        for hook in hooked:
+            hook._is_calibrating = False
+        for module, was_training in training:
+            module.training = was_training
+
+
+_STAGES = ("_if_calib", "_if_quant", "_if_clip")
+
+
+def _set_stages(quantizer: TensorQuantizer, stages: list[bool]) -> None:
+    for name, is_on in zip(_STAGES, stages, strict=True):
+        setattr(quantizer, name, is_on)
+
+
+def _quantizers(model: nn.Module) -> list[TensorQuantizer]:
+    return [m for m in model.modules() if isinstance(m, TensorQuantizer)]
+
+
+def _collect_weights(model: nn.Module) -> list[TensorQuantizer]:
+    """Let quantizers of weights that saw nothing yet see them; return all of these."""
+    wanted = {quantizer for _, quantizer in calibrated_quantizers(model)}
+    found = []
+    for quantizer, weight in weight_operands(model):
+        if quantizer in wanted:
+            if quantizer._calibrator.statistics is None:
+                quantizer(weight)
+            found.append(quantizer)
+    return found
+
+
+def _runner(forward_loop: ForwardLoop) -> Callable[[nn.Module], Any]:
+    if callable(forward_loop):
+        return forward_loop
+    if not isinstance(forward_loop, Iterable):
+        raise TypeError(
+            "`forward_loop` must be callable, or an iterable of batches; got "
+            f"{type(forward_loop).__name__}."
+        )
+
+    def run(model: nn.Module) -> None:
+        # `disable=None` is tqdm's way to ask whether stderr is a terminal.
+        shown = tqdm(
+            forward_loop, "calibrating", leave=False, unit="batch", disable=None
+        )
+        for batch in shown:
+            feed(model, batch)
+
+    return run

@@ -1,0 +1,1 @@
+"""The functions of pytorch-quantization's `tensor_quant`, with their gradients."""

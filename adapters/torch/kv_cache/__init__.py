@@ -1,0 +1,1 @@
+"""Keys and values of attention in codes of at most 8 bits."""

@@ -1,0 +1,1 @@
+"""Export: quantizers become QuantizeLinear and DequantizeLinear."""

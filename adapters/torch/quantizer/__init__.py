@@ -1,0 +1,1 @@
+"""What a quantizer is made of: its descriptor, its settings and its range."""

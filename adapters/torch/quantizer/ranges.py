@@ -1,0 +1,194 @@
+"""The range a quantizer holds, and the scale and zero point that follow from it."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Self
+
+import torch
+from array_api_compat import torch as xp
+from torch import nn
+
+from qcore.adapters.torch.operators.scales import qparams_of_range
+from qcore.qparams import amax_from_range
+from qcore.spec import QParams, QuantSpec
+
+_log = logging.getLogger(__name__)
+
+_HELD = ("_amax", "_range", "_pre_quant_scale")
+"""What a state dict keeps; created when one that has it is loaded."""
+
+
+class RangeHolder(nn.Module):
+    """Holds a fixed range in buffers: amax where symmetric, else both ends.
+
+    Subclasses have a `spec` and a `_scale_amax`. Scale and zero point are buffers too,
+    in no state dict, and follow the range: also where somebody else assigns or changes
+    the tensor `_amax`. All stay float32 and int32 when a model becomes half or double.
+    """
+
+    _scale_amax: float | None
+    _step: torch.Tensor
+    _zero_point: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("_step", torch.full((), torch.nan), persistent=False)
+        zero = torch.zeros((), dtype=torch.int32)
+        self.register_buffer("_zero_point", zero, persistent=False)
+        self._source: torch.Tensor | None = None
+        self._version = 0
+
+    @property
+    def spec(self) -> QuantSpec:
+        """How data is quantized."""
+        raise NotImplementedError
+
+    @property
+    def amax(self) -> torch.Tensor | None:
+        """The largest magnitude that is represented; of an asymmetric range too."""
+        if (ends := self._buffers.get("_range")) is not None:
+            lo, hi = ends
+            found: torch.Tensor = amax_from_range(lo, hi, self.spec.format, xp=xp)
+            return found
+        return self._buffers.get("_amax")
+
+    @amax.setter
+    def amax(self, value: Any) -> None:
+        if value is None:
+            _log.error("Setting amax to None is meaningless and was ignored.")
+            return
+        given = torch.as_tensor(value, dtype=torch.float32).detach()
+        held = self.amax
+        if held is not None and held.shape != given.shape:
+            raise RuntimeError(
+                f"`amax` must keep its shape {tuple(held.shape)}; got "
+                f"{tuple(given.shape)}. Changing shape is not allowed."
+            )
+        self.replace_range(-given, given)
+
+    @property
+    def pre_quant_scale(self) -> torch.Tensor | None:
+        """What data is multiplied by before all else."""
+        return self._buffers.get("_pre_quant_scale")
+
+    @pre_quant_scale.setter
+    def pre_quant_scale(self, value: Any) -> None:
+        given = torch.as_tensor(value, dtype=torch.float32).detach()
+        self._hold("_pre_quant_scale", given)
+
+    def replace_range(self, lo: torch.Tensor, hi: torch.Tensor, /) -> None:
+        """
+        Represent the range from `lo` to `hi` from now on.
+
+        Parameters
+        ----------
+        lo, hi : Tensor
+            The ends, of one shape that broadcasts to the data.
+        """
+        if self.spec.symmetric:
+            name, held = "_amax", amax_from_range(lo, hi, self.spec.format, xp=xp)
+        else:
+            name, held = "_range", torch.stack([lo, hi])
+        self._hold(name, held.detach().to(torch.float32))
+        self._refresh()
+
+    def has_range(self) -> bool:
+        """Whether a range was given, calibrated or loaded."""
+        buffers = self._buffers
+        return buffers.get("_amax") is not None or buffers.get("_range") is not None
+
+    def qparams(self) -> QParams:
+        """Return scale and zero point of the range.
+
+        Raises
+        ------
+        RuntimeError
+            If there is no range yet.
+        """
+        if not self.has_range():
+            raise RuntimeError("the quantizer must have a range; calibrate it first.")
+        if not torch.compiler.is_compiling():
+            self._follow()
+        elif not torch.compiler.is_exporting():  # compiled code cannot see a change
+            return self._qparams_of(*self._ends(), self.spec)
+        return QParams(self._step, self._zero_point, self.spec)
+
+    def _hold(self, name: str, value: torch.Tensor) -> None:
+        """Keep a value on the device of the module, as no tensor of inference mode."""
+        held = self._buffers.get(name)
+        with torch.inference_mode(False):
+            value = value.to(value.device if held is None else held.device, copy=True)
+        self.register_buffer(name, value)
+
+    def _held_range(self) -> torch.Tensor:
+        """Return the buffer of the range that there is."""
+        amax = self._buffers.get("_amax")
+        held = self._buffers.get("_range") if amax is None else amax
+        assert held is not None  # has_range() is asked first
+        return held
+
+    def _ends(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the ends of the range, which share no memory with what is held."""
+        held = self._held_range().clone()
+        if self._buffers.get("_amax") is None:
+            return held[0], held[1]
+        return -held, held
+
+    def _follow(self) -> None:
+        """Compute the scale anew if the range was changed from outside."""
+        source = self._held_range()
+        if source is not self._source or _version(source) != self._version:
+            self._refresh()
+
+    @torch.no_grad()
+    def _refresh(self) -> None:
+        """Compute scale and zero point from the range."""
+        source = self._held_range()
+        with torch.inference_mode(False):
+            found = self._qparams_of(*self._ends(), self.spec)
+        # No registration: a name that is a buffer stays one.
+        self._step, self._zero_point = found.scale.float(), found.zero_point
+        self._source, self._version = source, _version(source)
+
+    def _qparams_of(
+        self, lo: torch.Tensor, hi: torch.Tensor, spec: QuantSpec
+    ) -> QParams:
+        """Return scale and zero point of a range, widened as the descriptor says."""
+        if self._scale_amax is not None:
+            lo, hi = lo * self._scale_amax, hi * self._scale_amax
+        return qparams_of_range(lo, hi, spec)
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], *args: Any) -> Self:
+        """Move, but keep the dtypes of what is held."""
+        held = dict(self._buffers)
+        super()._apply(fn, *args)  # type: ignore[no-untyped-call]
+        for name, before in held.items():
+            now = self._buffers[name]
+            if before is not None and now is not None and now.dtype != before.dtype:
+                self._buffers[name] = before.to(now.device)
+        return self
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any
+    ) -> None:
+        """Take the shapes of what is loaded, and create what is missing here."""
+        for name in _HELD:
+            loaded = state_dict.get(prefix + name)
+            held = self._buffers.get(name)
+            if loaded is None:
+                if held is not None:
+                    _log.error("%s has no %s in the state dict.", prefix[:-1], name[1:])
+                continue
+            if held is not None:
+                _log.warning("%s: %s is overwritten.", prefix[:-1], name[1:])
+            if held is None or held.shape != loaded.shape:
+                blank = torch.empty(loaded.shape, device=self._step.device)
+                self.register_buffer(name, blank)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        if self.has_range():
+            self._refresh()
+
+
+def _version(x: torch.Tensor) -> int:
+    """Return how often a tensor was changed in place, as far as that is counted."""
+    return 0 if x.is_inference() else x._version

@@ -1,0 +1,1 @@
+"""Models changed so that they quantize, nobody's code edited."""

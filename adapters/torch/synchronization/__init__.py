@@ -1,0 +1,1 @@
+"""Statistics of many processes, as if one had seen all."""
