@@ -50,7 +50,7 @@ COMPILED = (
 )
 """Tests of the core that the compiled CPU kernels may change."""
 OTHERS = ("adapters", "backends/cuda", "backends/numba", "backends/triton")
-"""Tests of sessions of their own: `onnx`, `torch` and `everything`."""
+"""Tests of sessions of their own: `onnx`, `torch`, `jax` and `everything`."""
 CUDA = ("jax[cuda12]", "cupy-cuda12x")
 """What runs on a GPU; with CUDA's torch comes triton."""
 COMPILED_BENCHMARKS = ("bench_cpu", "bench_gpu")
@@ -133,8 +133,9 @@ def everything(session: nox.Session) -> None:
 def onnx(session: nox.Session) -> None:
     """Test the adapters where ONNX is installed and no other framework."""
     install(session, ".[onnx]", groups="test models")
-    others = ("--ignore=tests/adapters/torch", "tests/test_layering.py")
-    session.run("pytest", "tests/adapters", *others, *SPREAD, *session.posargs)
+    others = (f"--ignore=tests/adapters/{name}" for name in ("jax", "torch"))
+    folders = ("tests/adapters", "tests/test_layering.py")
+    session.run("pytest", *folders, *others, *SPREAD, *session.posargs)
 
 
 @nox.session
@@ -143,6 +144,13 @@ def torch(session: nox.Session) -> None:
     install(session, ".[torch,onnx,cpu,report]", groups="test digits")
     folders = ("tests/adapters/torch", "tests/adapters/records")
     session.run("pytest", *folders, *SPREAD, *session.posargs)
+
+
+@nox.session
+def jax(session: nox.Session) -> None:
+    """Test the JAX adapter where no other framework is installed."""
+    install(session, ".[jax]", groups="test")
+    session.run("pytest", "tests/adapters/jax", *SPREAD, *session.posargs)
 
 
 @nox.session(reuse_venv=False)

@@ -1,0 +1,17 @@
+"""Quantization of any JAX function, by transforms."""
+
+from qcore.adapters.jax.calibration import calibrate
+from qcore.adapters.jax.config import Config
+from qcore.adapters.jax.fake_quantize import fake_quantize
+from qcore.adapters.jax.sites import Site, sites
+from qcore.adapters.jax.transforms import collect, fake_quant
+
+__all__ = [
+    "Config",
+    "Site",
+    "calibrate",
+    "collect",
+    "fake_quant",
+    "fake_quantize",
+    "sites",
+]

@@ -1,0 +1,173 @@
+"""Which sites are quantized and how, as plain data."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from qcore import PerBlock, PerChannel, PerTensor, QuantSpec
+from qcore.adapters.jax.sites import Site
+from qcore.errors import nearest
+from qcore.methods.registry import find_method
+
+_KEYS = ("site", "weight", "activation", "skip")
+_TENSOR_KEYS = (
+    *("format", "symmetric", "axis", "block_size", "method", "options", "dynamic"),
+    *("rounding", "scale_format", "scale_rounding", "bins"),
+)
+
+DEFAULT: Sequence[Mapping[str, Any]] = (
+    {
+        "site": "*",
+        "weight": {"format": "int8", "axis": "output", "method": "minmax"},
+        "activation": {"format": "int8", "symmetric": False, "method": "mse"},
+    },
+)
+"""Weights per output channel, activations per tensor with a zero point."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a site is quantized.
+
+    Attributes
+    ----------
+    site : Site
+        Where.
+    spec : QuantSpec
+        How.
+    method : str
+        What chooses the range from statistics.
+    options : tuple of (str, value)
+        Of the method.
+    dynamic : bool
+        Whether the range is that of each tensor.
+    bins : int
+        Of the histogram.
+    """
+
+    site: Site
+    spec: QuantSpec
+    method: str
+    options: tuple[tuple[str, Any], ...] = ()
+    dynamic: bool = False
+    bins: int = 2048
+
+
+@dataclass(frozen=True)
+class Config:
+    """
+    Rules for sites; the first that matches is taken.
+
+    Parameters
+    ----------
+    rules : sequence of mapping
+        Each with ``site``, a pattern of names as in a shell; ``weight`` and
+        ``activation``, what becomes of operands that are made of weights and of others;
+        or ``skip: true``. What neither says stays as it is. A tensor has ``format``,
+        ``symmetric``, ``axis`` (the kept ones, or ``"output"``), ``block_size`` (of
+        blocks along the first axis that is summed), ``method``, ``options``,
+        ``dynamic``, ``bins``, ``rounding``, ``scale_format`` and ``scale_rounding``.
+    weights : int, tuple of int or None, optional
+        Positions of the arguments that are weights.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a rule has an unknown key; names it and the nearest.
+    """
+
+    rules: Sequence[Mapping[str, Any]] = field(default=DEFAULT)
+    weights: Any = 0
+
+    def __post_init__(self) -> None:
+        """Refuse keys that mean nothing."""
+        rules = [self.rules] if isinstance(self.rules, Mapping) else list(self.rules)
+        object.__setattr__(self, "rules", rules)
+        for number, rule in enumerate(rules):
+            _check(rule, _KEYS, f"rule {number}")
+            for role in ("weight", "activation"):
+                if rule.get(role) is not None:
+                    _check(rule[role], _TENSOR_KEYS, f"rule {number}, {role!r}")
+                    find_method(rule[role].get("method", "minmax"))
+
+    def __hash__(self) -> int:
+        """Return a hash of the rules."""
+        return hash(json.dumps(self.rules, sort_keys=True, default=str))
+
+    def plans(self, sites: Sequence[Site], /) -> list[Plan]:
+        """
+        Return what is to be done at sites.
+
+        Raises
+        ------
+        ValueError
+            If a rule other than ``"*"`` matches none; names all such.
+        """
+        used: set[int] = set()
+        found = []
+        for site in sites:
+            for number, rule in enumerate(self.rules):
+                if not fnmatchcase(site.name, rule.get("site", "*")):
+                    continue
+                used.add(number)
+                wanted = rule.get("weight" if site.is_weight else "activation")
+                if wanted is not None and not rule.get("skip"):
+                    found.append(_plan(site, wanted))
+                break
+        idle = [
+            rule["site"]
+            for number, rule in enumerate(self.rules)
+            if number not in used and rule.get("site", "*") != "*"
+        ]
+        if idle:
+            raise ValueError(
+                f"every pattern must match a site; {', '.join(map(repr, idle))} match "
+                f"none of {len(sites)}, such as "
+                f"{', '.join(site.name for site in sites[:3])}."
+            )
+        return found
+
+
+def as_config(given: Any, /) -> Config:
+    """Return a configuration of rules, of one, or of none: the default."""
+    if given is None:
+        return Config()
+    return given if isinstance(given, Config) else Config(given)
+
+
+def _check(given: Any, known: tuple[str, ...], place: str) -> None:
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{place} must be a mapping; got {type(given).__name__}.")
+    for key in given:
+        if key not in known:
+            raise ValueError(
+                f"keys of {place} must be known; got {key!r}: {nearest(key, known)}"
+            )
+
+
+def _plan(site: Site, wanted: Mapping[str, Any]) -> Plan:
+    axis = wanted.get("axis")
+    granularity: Any = PerTensor()
+    if size := wanted.get("block_size"):
+        summed = [a for a in range(len(site.shape)) if a not in site.output_axes]
+        granularity = PerBlock(summed[0], size)
+    elif axis == "output":
+        granularity = PerChannel(site.output_axes) if site.output_axes else PerTensor()
+    elif axis is not None:
+        granularity = PerChannel(axis)
+    names = ("symmetric", "rounding", "scale_format", "scale_rounding")
+    spec = QuantSpec(
+        wanted.get("format", "int8"),
+        granularity,
+        **{name: wanted[name] for name in names if name in wanted},
+    )
+    return Plan(
+        site,
+        spec,
+        wanted.get("method", "minmax" if site.is_weight else "mse"),
+        tuple(sorted((wanted.get("options") or {}).items())),
+        bool(wanted.get("dynamic", False)),
+        wanted.get("bins", 2048),
+    )

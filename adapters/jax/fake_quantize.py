@@ -1,0 +1,51 @@
+"""Fake quantization with the straight-through gradient, as JAX differentiates it."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from qcore import QParams, straight_through
+from qcore import fake_quantize as rounded
+
+
+@partial(jax.custom_vjp, nondiff_argnums=())
+def fake_quantize(x: jax.Array, qparams: QParams, /) -> jax.Array:
+    """
+    Return `x` quantized and dequantized, with gradients.
+
+    Parameters
+    ----------
+    x : array
+        Floating-point, of any shape. Traced.
+    qparams : QParams
+        Its scales and zero points are traced, its spec is static.
+
+    Returns
+    -------
+    array
+        Of the shape and dtype of `x`. Its gradient is `qcore.straight_through`.
+    """
+    found: jax.Array = rounded(x, qparams, xp=jnp)
+    return found
+
+
+def _forward(x: jax.Array, qparams: QParams) -> tuple[jax.Array, Any]:
+    return fake_quantize(x, qparams), (x, qparams)
+
+
+def _backward(kept: Any, gradient: jax.Array) -> tuple[jax.Array, QParams]:
+    x, qparams = kept
+    of_x, of_scale = straight_through(gradient, x, qparams, xp=jnp)
+    zero = jax.custom_derivatives.zero_from_primal
+    of_qparams = QParams(
+        of_scale.astype(qparams.scale.dtype),
+        zero(qparams.zero_point),
+        qparams.spec,
+        None if qparams.global_scale is None else jnp.zeros_like(qparams.global_scale),
+    )
+    return of_x, of_qparams
+
+
+fake_quantize.defvjp(_forward, _backward)

@@ -1,0 +1,172 @@
+"""Functions in, functions out: nothing changes but what is quantized."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import qcore
+from qcore.adapters.jax import calibrate, collect, fake_quant, sites
+
+
+def network(params, x):
+    """A scan, a checkpoint, a branch and a compiled call around matrix products."""
+    with jax.named_scope("encoder"):
+
+        def layer(carry, weight):
+            with jax.named_scope("layer"):
+                return jax.nn.relu(carry @ weight), None
+
+        x, _ = jax.lax.scan(layer, x, params["layers"])
+    with jax.named_scope("head"):
+        x = jax.jit(jax.checkpoint(lambda x: jnp.tanh(x @ params["head"])))(x)
+        return jax.lax.cond(x.sum() > -1e9, lambda x: x @ params["head"], jnp.sin, x)
+
+
+def made(seed, *shape):
+    values = np.random.default_rng(seed).normal(size=shape)
+    return jnp.asarray(values, jnp.float32)
+
+
+@pytest.fixture
+def params():
+    return {"layers": made(0, 2, 8, 8) / 3, "head": made(1, 8, 8) / 3}
+
+
+@pytest.fixture
+def x():
+    return made(2, 4, 8)
+
+
+@pytest.mark.parametrize("compile", [lambda f: f, jax.jit])
+def test_without_a_site_the_function_is_the_same_bit_for_bit(params, x, compile):
+    off = fake_quant(network, [{"site": "*", "skip": True}])
+    found, expected = (compile(f)(params, x) for f in (off, network))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_sites_have_the_names_of_their_scopes(params, x):
+    names = [site.name for site in sites(network)(params, x) if not site.is_weight]
+    assert names == [
+        "encoder/layer/dot_general:0.lhs",
+        "head/dot_general:0.lhs",
+        "head/dot_general:1.lhs",
+    ]
+
+
+def test_arguments_and_closed_over_constants_are_weights(params, x):
+    found = sites(network, weights=None)(params, x)
+    assert not any(site.is_weight for site in found)
+    closed = sites(lambda x: x @ params["head"].T, weights=None)(x)
+    assert [site.is_weight for site in closed] == [False, True]
+
+
+def test_statistics_are_those_of_the_operands(params, x):
+    result, statistics = jax.jit(collect(network))(None, params, x)
+    np.testing.assert_array_equal(result, jax.jit(network)(params, x))
+    second = np.maximum(x @ params["layers"][0], 0)
+    expected = qcore.Histogram.of(np.concatenate([x, second]))
+    found = statistics["encoder/layer/dot_general:0.lhs"]
+    for name in ("counts", "k", "zeros", "min", "max"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_collecting_can_be_scanned_over_batches(params, x):
+    batches = jnp.stack([x, 2 * x, -x])
+    collecting = collect(network)
+    _, start = collecting(None, params, batches[0])
+
+    def step(statistics, batch):
+        return collecting(statistics, params, batch)[1], None
+
+    scanned, _ = jax.lax.scan(step, start, batches[1:])
+    one_by_one = start
+    for batch in batches[1:]:
+        _, one_by_one = collecting(one_by_one, params, batch)
+    for a, b in zip(*map(jax.tree.leaves, (scanned, one_by_one)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_collecting_does_not_trace_again_for_another_batch(params, x):
+    traces = []
+
+    def counted(params, x):
+        traces.append(0)
+        return network(params, x)
+
+    step = jax.jit(collect(counted))
+    _, statistics = step(None, params, x)
+    _, statistics = step(statistics, params, x)
+    before = len(traces)
+    step(statistics, params, 2 * x)
+    assert len(traces) == before
+
+
+def test_a_product_is_that_of_quantized_operands(x):
+    weight = made(3, 8, 5)
+
+    def f(weight, x):
+        return x @ weight
+
+    _, statistics = collect(f)(None, weight, x)
+    qparams = calibrate(f, None, statistics)(weight, x)
+    found = fake_quant(f, None, qparams)(weight, x)
+    (of_x,) = qparams.values()
+    spec = qcore.QuantSpec("int8", qcore.PerChannel(1))
+    of_weight = qcore.qparams_from_data(np.asarray(weight), spec)
+    expected = np.asarray(qcore.fake_quantize(x, of_x)) @ qcore.fake_quantize(
+        np.asarray(weight), of_weight
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_compiled_it_gives_what_it_gives_eagerly(params, x):
+    _, statistics = collect(network)(None, params, x)
+    f = fake_quant(network, None, calibrate(network, None, statistics)(params, x))
+    np.testing.assert_allclose(jax.jit(f)(params, x), f(params, x), atol=1e-6)
+
+
+def test_gradients_pass_straight_through_and_stop_where_it_saturates():
+    scale = qcore.QParams(jnp.float32(0.5), jnp.int32(0), qcore.QuantSpec("int4"))
+    f = fake_quant(
+        lambda w, x: jnp.dot(x, w),
+        [{"site": "*.lhs", "activation": {"format": "int4"}}],
+        {"dot_general:0.lhs": scale},
+    )
+    x = jnp.asarray([0.3, -1.9, 9.0], jnp.float32)
+    found = jax.grad(f, argnums=1)(jnp.ones(3), x)
+    np.testing.assert_array_equal(found, [1, 1, 0])
+
+
+def test_batches_can_be_mapped_over(params, x):
+    _, statistics = collect(network)(None, params, x)
+    f = fake_quant(network, None, calibrate(network, None, statistics)(params, x))
+    mapped = jax.vmap(f, in_axes=(None, 0))(params, x[:, None])
+    np.testing.assert_allclose(mapped[:, 0], f(params, x), atol=1e-6)
+
+
+def test_sites_without_scales_are_named(params, x):
+    with pytest.raises(qcore.QuantError, match=r"head/dot_general:1\.lhs"):
+        fake_quant(network)(params, x)
+
+
+def test_a_pattern_that_matches_nothing_is_named(params, x):
+    with pytest.raises(ValueError, match="'\\*/attn/\\*'"):
+        fake_quant(network, [{"site": "*/attn/*", "skip": True}])(params, x)
+
+
+def test_an_unknown_key_is_named_with_the_nearest():
+    with pytest.raises(ValueError, match="did you mean 'activation'"):
+        fake_quant(network, [{"site": "*", "activations": {}}])
+
+
+def test_values_that_are_not_finite_are_named_with_their_site(params, x):
+    _, statistics = collect(network)(None, params, x.at[0, 0].set(jnp.nan))
+    with pytest.raises(qcore.NonFiniteError, match=r"encoder/layer/dot_general:0\.lhs"):
+        calibrate(network, None, statistics)(params, x)
+
+
+def test_dynamic_scales_need_no_statistics(params, x):
+    rule = {"site": "*", "activation": {"format": "int8", "dynamic": True}}
+    found = fake_quant(network, [rule])(params, x)
+    np.testing.assert_allclose(found, network(params, x), atol=0.05)
