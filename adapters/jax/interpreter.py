@@ -253,7 +253,9 @@ def _shard_map(
     visitor: Visitor,
 ) -> tuple[list[Any], State]:
     """Map over devices, each with a state of its own; all of them merge afterwards."""
-    axes = tuple(params["manual_axes"])
+    # Its name before JAX 0.10 is the second one.
+    axes = params.get("newly_manual_axes", params.get("manual_axes"))
+    axes = tuple(sorted(axes))
 
     def run(*inputs: Any) -> Any:
         outputs, inside = body(0)(inputs, visitor.empty(state))
