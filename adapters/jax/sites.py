@@ -18,7 +18,16 @@ OPERANDS = ("lhs", "rhs")
 LAYOUT = frozenset(
     (
         *("broadcast_in_dim", "convert_element_type", "copy", "dynamic_slice"),
-        *("expand_dims", "gather", "reshape", "rev", "slice", "squeeze", "transpose"),
+        *(
+            "expand_dims",
+            "gather",
+            "pbroadcast",
+            "pcast",
+            "pvary",
+            "reshape",
+            "reshard",
+        ),
+        *("rev", "sharding_constraint", "slice", "squeeze", "transpose"),
     )
 )
 """What may be done to weights, which they remain."""

@@ -109,6 +109,13 @@ class ScaledQuantDescriptor:
             object.__setattr__(self, field, parsed)
         if not isinstance(self.name, str | None):
             raise TypeError(f"`name` must be a string; got {type(self.name).__name__}.")
+        for field in _BOOLEANS:
+            given = getattr(self, field)
+            if not isinstance(given, bool | np.bool_):
+                raise TypeError(f"`{field}` must be true or false; got {given!r}.")
+        factor = self.scale_amax
+        if factor is not None and not (isinstance(factor, float | int) and factor > 0):
+            raise ValueError(f"`scale_amax` must be a positive number; got {factor!r}.")
         if self.num_bits == 0:
             _log.error("num_bits is 0, for debugging: all outputs will be zero.")
         self._check()
@@ -210,6 +217,11 @@ class ScaledQuantDescriptor:
 
 QuantDescriptor = ScaledQuantDescriptor
 
+_BOOLEANS = (
+    *("fake_quant", "learn_amax", "unsigned", "narrow_range", "symmetric"),
+    "learn_scale",
+)
+
 
 def integers(num_bits: Any, unsigned: bool, narrow_range: bool, /) -> Format:
     """Return the format that `num_bits` means; (4, 3) is float8_e4m3fn."""
@@ -252,7 +264,10 @@ def _amax(given: Any) -> np.ndarray | None:
         raise TypeError(
             f"amax must be float, list or ndarray; got {type(given).__name__}."
         )
-    return np.array(given, dtype=np.float32)
+    amax = np.array(given, dtype=np.float32)
+    if (amax < 0).any():
+        raise ValueError(f"`amax` must not be negative; got {amax.min()}.")
+    return amax
 
 
 def _method(given: Any) -> str:

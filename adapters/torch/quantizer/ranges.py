@@ -58,6 +58,8 @@ class RangeHolder(nn.Module):
             _log.error("Setting amax to None is meaningless and was ignored.")
             return
         given = torch.as_tensor(value, dtype=torch.float32).detach()
+        if bool((given < 0).any()):
+            raise ValueError(f"`amax` must not be negative; got {float(given.min())}.")
         held = self.amax
         if held is not None and held.shape != given.shape:
             raise RuntimeError(

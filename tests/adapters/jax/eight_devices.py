@@ -4,12 +4,12 @@ import os
 
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 
-import jax  # noqa: E402 - the flag counts when it is imported
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-from jax.sharding import AxisType, PartitionSpec  # noqa: E402
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, PartitionSpec
 
-from qcore.adapters.jax import calibrate, collect, fake_quant  # noqa: E402
+from qcore.adapters.jax import calibrate, collect, fake_quant
 
 
 def on_one(weight: jax.Array, x: jax.Array) -> jax.Array:

@@ -12,10 +12,7 @@ import torch
 from torch import nn
 
 from qcore.adapters.torch import nn as quant_nn
-from qcore.adapters.torch import (
-    tensor_quant,
-    utils,
-)
+from qcore.adapters.torch import tensor_quant, utils
 from qcore.adapters.torch.calib import HistogramCalibrator, MaxCalibrator
 from qcore.adapters.torch.optim import helper
 from qcore.adapters.torch.tensor_quant import QuantDescriptor
@@ -436,3 +433,10 @@ def test_s3_91_senseless_axes_are_value_errors(given: Any) -> None:
 def test_s3_91_the_name_is_a_module_that_is_called_as_before() -> None:
     assert isinstance(utils.reduce_amax, ModuleType)
     assert utils.reduce_amax(normal(9), keepdims=False) == normal(9).abs().max()
+
+
+def test_s3_87_a_negative_amax_of_a_quantizer_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="amax"):
+        quant_nn.TensorQuantizer(QuantDescriptor(amax=-1.0))
+    with pytest.raises(ValueError, match="amax"):
+        quant_nn.TensorQuantizer(QuantDescriptor(amax=1.0)).amax = torch.tensor(-1.0)

@@ -10,10 +10,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from qcore.adapters.torch import nn as quant_nn
-from qcore.adapters.torch import (
-    quant_modules,
-    tensor_quant,
-)
+from qcore.adapters.torch import quant_modules, tensor_quant
 from qcore.adapters.torch.nn import TensorQuantizer, functional
 from qcore.adapters.torch.nn.modules import _utils, quant_conv
 from qcore.adapters.torch.tensor_quant import QuantDescriptor
@@ -147,13 +144,13 @@ class InputAndWeight(nn.Linear, _utils.QuantMixin):
 
 def test_s3_31_a_wrapper_quantizes_its_input() -> None:
     x = normal(2, 3, 4, 4)
-    expected = F.max_pool2d(int8(x, x.abs().max()), 2)
+    expected = F.max_pool2d(per_tensor(x), 2)
     assert torch.equal(InputOnly(2)(x), expected)
 
 
 def test_s3_31_a_wrapper_quantizes_input_and_weights() -> None:
     layer, x = InputAndWeight(6, 4), normal(3, 6)
-    expected = F.linear(int8(x, x.abs().max()), per_channel(layer.weight), layer.bias)
+    expected = F.linear(per_tensor(x), per_channel(layer.weight), layer.bias)
     assert torch.equal(layer(x), expected)
 
 
@@ -213,7 +210,7 @@ def test_s3_34_a_getter_lets_a_quantizer_be_disabled() -> None:
 
 def test_s3_35_forward_is_the_operator_of_quantized_operands() -> None:
     layer = quant_nn.QuantConv2d(3, 4, 3, stride=2)
-    x = int8(images(), images().abs().max())
+    x = per_tensor(images())
     expected = F.conv2d(x, per_channel(layer.weight), layer.bias, stride=2)
     assert torch.equal(layer(images()), expected)
 
@@ -286,8 +283,6 @@ def test_s3_57_a_default_is_a_copy_of_a_descriptor(
 
 
 CONV = ["in_channels", "out_channels", "kernel_size", "stride", "padding"]
-
-
 CONV_DEFAULTS = {"groups": 1, "bias": True, "dilation": 1, "padding_mode": "zeros"}
 
 
@@ -398,8 +393,6 @@ def check_pool(name: str, documented: dict[str, Any], *args: Any) -> None:
 
 MAX_POOL = {"stride": None, "padding": 0, "dilation": 1}
 MAX_POOL |= {"return_indices": False, "ceil_mode": False}
-
-
 AVG_POOL = {"stride": None, "padding": 0, "ceil_mode": False, "count_include_pad": True}
 
 

@@ -9,20 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from qcore.adapters.torch import (
-    calib,
-    enable_onnx_export,
-)
+from qcore.adapters.torch import calib, enable_onnx_export
 from qcore.adapters.torch.calib import HistogramCalibrator, MaxCalibrator
 from qcore.adapters.torch.nn import TensorQuantizer
 from qcore.adapters.torch.tensor_quant import QuantDescriptor
-from tests.adapters.torch.acceptance import (
-    defaults,
-    int8,
-    normal,
-    quantizer,
-    uniform,
-)
+from tests.adapters.torch.acceptance import defaults, int8, normal, quantizer, uniform
 
 
 @pytest.mark.parametrize("axis", [0, (0,)])

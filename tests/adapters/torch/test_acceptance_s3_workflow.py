@@ -2,18 +2,19 @@
 
 import copy
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 import qcore.adapters.torch as package
-from qcore.adapters.torch import (
-    calib,
-    quant_modules,
-)
+from qcore.adapters.torch import calib, quant_modules
 from qcore.adapters.torch import nn as quant_nn
 from qcore.adapters.torch.nn import TensorQuantizer
 from qcore.adapters.torch.tensor_quant import QuantDescriptor
@@ -27,9 +28,10 @@ from tests.adapters.torch.acceptance import (
     network,
     normal,
     per_channel,
+    per_tensor,
     quantizers_of,
 )
-from tests.adapters.torch.onnx_runs import nodes
+from tests.adapters.torch.onnx_runs import nodes, run
 
 # PyTorch's exporter warns of itself.
 pytestmark = [
@@ -99,7 +101,7 @@ def test_s3_12_an_export_without_calibration_names_every_quantizer() -> None:
 def test_s3_13_weights_learn_through_rounding_on_a_cosine_schedule() -> None:
     layer, x = quant_nn.QuantLinear(6, 1, bias=False), normal(5, 6)
     layer(x).sum().backward()
-    expected = int8(x, x.abs().max()).sum(0, keepdim=True)
+    expected = per_tensor(x).sum(0, keepdim=True)
     torch.testing.assert_close(layer.weight.grad, expected)
     optimizer = torch.optim.SGD(layer.parameters(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10, eta_min=1e-5)
@@ -198,31 +200,35 @@ def test_s3_28_one_step_of_sgd_changes_every_weight() -> None:
 
 
 class Block(nn.Module):
-    """A residual block that the tutorial would edit."""
+    """A residual block."""
 
-    def __init__(self, by_hand: bool) -> None:
+    def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.conv = quant_nn.QuantConv2d(3, 3, 3, padding=1)
-        if by_hand:
-            desc = quant_nn.QuantConv2d.default_quant_desc_input
-            self.residual_quantizer = TensorQuantizer(desc)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.conv(x) + x
 
 
 class EditedBlock(Block):
+    """The same, edited as in the tutorial."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        desc = quant_nn.QuantConv2d.default_quant_desc_input
+        self.residual_quantizer = TensorQuantizer(desc)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.conv(x) + self.residual_quantizer(x)
 
 
 def test_s3_29_the_identity_branch_is_quantized_by_hand_or_by_rewriting() -> None:
-    edited = EditedBlock(by_hand=True)
-    rewritten = package.quantize_residuals(Block(by_hand=False))
+    edited = EditedBlock()
+    rewritten = package.quantize_residuals(Block())
     assert isinstance(rewritten.residual_quantizer, TensorQuantizer)
     assert torch.equal(rewritten(images()), edited(images()))
-    expected = edited.conv(images()) + int8(images(), images().abs().max())
+    expected = edited.conv(images()) + per_tensor(images())
     assert torch.equal(edited(images()), expected)
 
 
@@ -238,6 +244,32 @@ def test_s3_92_a_state_dict_restores_a_calibrated_model_that_exports() -> None:
     after.load_state_dict(torch.load(buffer, map_location="cpu", weights_only=True))
     assert torch.equal(after(images()), before(images()))
     assert len(nodes(exported(after, images()))) == 4
+
+
+FRESH = """
+import io, sys, torch
+from torch import nn
+from qcore.adapters.torch import enable_onnx_export, quant_modules
+quant_modules.initialize()
+model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5))
+model.load_state_dict(torch.load(sys.argv[1], map_location="cpu", weights_only=True))
+x = torch.load(sys.argv[2], weights_only=True)
+with enable_onnx_export():
+    torch.onnx.export(model.eval(), (x,), sys.argv[3], dynamo=False)
+"""
+
+
+@pytest.mark.slow
+def test_s3_92_a_fresh_process_restores_and_exports(tmp_path: Path) -> None:
+    model = calibrated(network(), images())
+    paths = [str(tmp_path / name) for name in ("state.pt", "x.pt", "model.onnx")]
+    torch.save(model.state_dict(), paths[0])
+    torch.save(images(), paths[1])
+    run_fresh = [sys.executable, "-P", "-c", FRESH, *paths]
+    done = subprocess.run(run_fresh, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (found,) = run(onnx.load(paths[2]), images())
+    np.testing.assert_allclose(found, model(images()).detach(), atol=1e-5)
 
 
 def test_s3_92_the_keys_of_pytorch_quantization_load() -> None:

@@ -60,6 +60,10 @@ class TensorQuantizer(QuantizerSettings):
         if_calib: bool = False,
     ) -> None:
         desc = ScaledQuantDescriptor() if quant_desc is None else quant_desc
+        if not isinstance(desc, ScaledQuantDescriptor):
+            raise TypeError(
+                f"`quant_desc` must be a QuantDescriptor; got {type(desc).__name__}."
+            )
         super().__init__(desc, disabled=disabled, if_quant=if_quant)
         self._calibrator = self._new_calibrator()
         if desc.amax is not None:
@@ -240,7 +244,7 @@ class TensorQuantizer(QuantizerSettings):
         codes: torch.Tensor = quantize(x, qparams).to(x.dtype)
         if not x.requires_grad:
             return codes
-        passed: torch.Tensor = fake_quantize(x, qparams) / qparams.scale
+        passed = fake_quantize(x, qparams)
         return codes + (passed - passed.detach()).to(x.dtype)  # the gradient alone
 
     def _now(self, x: torch.Tensor) -> QParams:
