@@ -27,7 +27,7 @@ LAYOUT = frozenset(
             "reshape",
             "reshard",
         ),
-        *("rev", "sharding_constraint", "slice", "squeeze", "transpose"),
+        *("reshard", "rev", "sharding_constraint", "slice", "squeeze", "transpose"),
     )
 )
 """What may be done to weights, which they remain."""

@@ -111,7 +111,7 @@ class ScaledQuantDescriptor:
             raise TypeError(f"`name` must be a string; got {type(self.name).__name__}.")
         for field in _BOOLEANS:
             given = getattr(self, field)
-            if not isinstance(given, bool | np.bool_):
+            if given not in (True, False):  # 1 and 0 are
                 raise TypeError(f"`{field}` must be true or false; got {given!r}.")
         factor = self.scale_amax
         if factor is not None and not (isinstance(factor, float | int) and factor > 0):
