@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isnan, log10, nan
 from typing import Any
 
@@ -166,9 +166,9 @@ def _layers(model: nn.Module) -> dict[str, list[TensorQuantizer]]:
     """Return the enabled quantizers of each layer by its name."""
     layers: dict[str, list[TensorQuantizer]] = {}
     for name, module in model.named_modules():
-        if not isinstance(module, TensorQuantizer) or module._disabled:
+        if not (isinstance(module, TensorQuantizer) and module.is_enabled):
             continue
-        if module._if_quant or module._if_clip:
+        if module.stages.quantizes or module.stages.clips:
             layers.setdefault(_layer_of(name, model), []).append(module)
     return layers
 
@@ -189,22 +189,23 @@ def _one_by_one(
     """Give a function that enables some quantizers alone; go back in any case."""
     every = [m for m in model.modules() if isinstance(m, TensorQuantizer)]
     modes = [(module, module.training) for module in model.modules()]
-    stages = [(q, q._disabled, q._if_calib) for q in every]
+    before = [(quantizer, quantizer.stages) for quantizer in every]
 
     def enable(chosen: Sequence[TensorQuantizer]) -> None:
         wanted = set(chosen)
         for quantizer in quantizers:
-            quantizer._disabled = quantizer not in wanted
+            is_wanted = quantizer in wanted
+            quantizer.stages = replace(quantizer.stages, is_enabled=is_wanted)
 
     try:
         model.eval()
         for quantizer in every:
-            quantizer._if_calib = False
+            quantizer.disable_calib()
         with torch.no_grad():
             yield enable
     finally:
-        for quantizer, disabled, calib in stages:
-            quantizer._disabled, quantizer._if_calib = disabled, calib
+        for quantizer, stages in before:
+            quantizer.stages = stages
         for module, training in modes:
             module.training = training
 

@@ -70,25 +70,22 @@ def _range(quantizer: TensorQuantizer) -> str:
         return "learned"
     if not quantizer.has_range():
         return "dynamic"
-    widened = quantizer._scale_amax or 1.0
-    ends, amax = (quantizer._buffers.get(name) for name in ("_range", "_amax"))
-    if ends is not None:
-        lo, hi = ends[0], ends[1]
-    else:
-        assert amax is not None
-        lo = -amax if quantizer.spec.format.signed else torch.zeros_like(amax)
-        hi = amax
+    widened = quantizer.scale_amax or 1.0
+    lo, hi = quantizer.ends()
+    if quantizer.spec.symmetric and not quantizer.spec.format.signed:
+        lo = torch.zeros_like(hi)
     number = f" ({hi.numel()})" if hi.numel() != 1 else ""
     return f"[{float(lo.min()) * widened:.4g}, {float(hi.max()) * widened:.4g}]{number}"
 
 
 def _stages(quantizer: TensorQuantizer) -> str:
-    if quantizer._disabled:
+    if not quantizer.is_enabled:
         return "disabled"
-    stages = {
+    stages = quantizer.stages
+    shown = {
         "scale": quantizer.pre_quant_scale is not None,
-        "calib": quantizer._if_calib,
-        "clip": quantizer._if_clip,
-        "quant": quantizer._if_quant,
+        "calib": stages.calibrates,
+        "clip": stages.clips,
+        "quant": stages.quantizes,
     }
-    return " ".join(name for name, is_on in stages.items() if is_on) or "none"
+    return " ".join(name for name, is_on in shown.items() if is_on) or "none"

@@ -68,7 +68,7 @@ def calibrate(model: nn.Module, batches: list[torch.Tensor]) -> None:
     for batch in batches:
         model(batch)
     for quantizer in quantizers:
-        by_max = isinstance(quantizer._calibrator, calib.MaxCalibrator)
+        by_max = isinstance(quantizer.calibrator, calib.MaxCalibrator)
         quantizer.load_calib_amax(*(() if by_max else ("mse",)))
         quantizer.disable_calib()
         quantizer.enable_quant()

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from qcore.adapters.torch.calibration.nonfinite import Watch
 from qcore.adapters.torch.calibration.output_error import fit_weights
 from qcore.adapters.torch.calibration.weight_operands import weight_operands
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
+from qcore.adapters.torch.quantizer.stages import Stages
 from qcore.adapters.torch.rewriting.functional_hook import QuantizesCalls
 from qcore.errors import NoDataError
 
@@ -67,7 +69,7 @@ def calibrate(
     of_weights = {quantizer for quantizer, _ in weight_operands(model)}
     for _, quantizer in calibrated_quantizers(model):
         if forward_loop is not None or quantizer in of_weights:
-            quantizer._calibrator.reset()
+            quantizer.calibrator.reset()
     collect(model, forward_loop)
     found = dict(calibrated_quantizers(model))
     if forward_loop is None:
@@ -155,7 +157,7 @@ def load_ranges(
         if name in unseen:
             quantizer.disable()
             continue
-        is_max = isinstance(quantizer._calibrator, MaxCalibrator)
+        is_max = isinstance(quantizer.calibrator, MaxCalibrator)
         given = {} if is_max or method is None else {"method": method, **options}
         try:
             quantizer.load_calib_amax(**given)
@@ -167,7 +169,7 @@ def load_ranges(
 
 
 def _saw_nothing(quantizer: TensorQuantizer) -> bool:
-    seen = quantizer._calibrator.statistics
+    seen = quantizer.calibrator.statistics
     return seen is None or is_empty(seen)
 
 
@@ -185,9 +187,9 @@ def calibrated_quantizers(model: nn.Module, /) -> list[tuple[str, TensorQuantize
         (name, module)
         for name, module in model.named_modules()
         if isinstance(module, TensorQuantizer)
-        and module._calibrator is not None
+        and module.calibrator is not None
         and module.descriptor.amax is None
-        and not module._disabled
+        and module.is_enabled
     ]
 
 
@@ -197,12 +199,14 @@ def _watching(model: nn.Module) -> Iterator[None]:
     training = [(module, module.training) for module in model.modules()]
     hooked = [m for m in model.modules() if isinstance(m, QuantizesCalls)]
     quantizers = _quantizers(model)
-    before = [[getattr(q, stage) for stage in _STAGES] for q in quantizers]
+    before = [quantizer.stages for quantizer in quantizers]
     wanted = calibrated_quantizers(model)
     try:
         model.eval()
         for quantizer in quantizers:
-            _set_stages(quantizer, [False, False, False])
+            quantizer.stages = replace(
+                quantizer.stages, calibrates=False, clips=False, quantizes=False
+            )
         for _, quantizer in wanted:
             quantizer.enable_calib()
         for hook in hooked:
@@ -211,21 +215,13 @@ def _watching(model: nn.Module) -> Iterator[None]:
             yield
     finally:
         for quantizer in _quantizers(model):  # also those that came into being
-            _set_stages(quantizer, [False, True, False])
+            quantizer.stages = Stages(is_enabled=quantizer.is_enabled)
         for quantizer, stages in zip(quantizers, before, strict=True):
-            _set_stages(quantizer, stages)
+            quantizer.stages = stages
         for hook in hooked:
             hook._is_calibrating = False
         for module, was_training in training:
             module.training = was_training
-
-
-_STAGES = ("_if_calib", "_if_quant", "_if_clip")
-
-
-def _set_stages(quantizer: TensorQuantizer, stages: list[bool]) -> None:
-    for name, is_on in zip(_STAGES, stages, strict=True):
-        setattr(quantizer, name, is_on)
 
 
 def _quantizers(model: nn.Module) -> list[TensorQuantizer]:
@@ -238,7 +234,7 @@ def _collect_weights(model: nn.Module) -> list[TensorQuantizer]:
     found = []
     for quantizer, weight in weight_operands(model):
         if quantizer in wanted:
-            if quantizer._calibrator.statistics is None:
+            if quantizer.calibrator.statistics is None:
                 quantizer(weight)
             found.append(quantizer)
     return found

@@ -35,7 +35,7 @@ class Watch:
         """
         flags: dict[torch.device, list[tuple[str, torch.Tensor]]] = defaultdict(list)
         for name, quantizer in self.quantizers():
-            seen = quantizer._calibrator.statistics
+            seen = quantizer.calibrator.statistics
             if seen is not None:
                 # Sums, as nobody counts to where int64 wraps.
                 total = torch.as_tensor(seen.nans.sum() + seen.infs.sum())

@@ -44,13 +44,13 @@ def fit_weights(model: nn.Module, /) -> None:
 
 def _is_asked_for(quantizer: TensorQuantizer) -> bool:
     desc = quantizer.descriptor
-    is_fixed = desc.amax is not None or quantizer._disabled
+    is_fixed = desc.amax is not None or not quantizer.is_enabled
     return desc.calib_method == OUTPUT and desc.symmetric and not is_fixed
 
 
 def _ratio(quantizer: TensorQuantizer | None) -> float:
     """Return squared mean over variance of the inputs, 0 where it is not known."""
-    calibrator = None if quantizer is None else quantizer._calibrator
+    calibrator = None if quantizer is None else quantizer.calibrator
     seen = None if calibrator is None else calibrator.statistics
     if not isinstance(seen, Histogram):
         return 0.0

@@ -29,7 +29,7 @@ class QuantizerChoice:
     def apply(self, quantizer: TensorQuantizer, /) -> None:
         """Let a quantizer made from the descriptor be dynamic if it is to."""
         if self.is_dynamic:
-            quantizer._calibrator = None
+            quantizer.drop_calibrator()
 
     def make(self) -> TensorQuantizer:
         """Return a new quantizer."""

@@ -63,8 +63,8 @@ def active_quantizers(model: nn.Module, /) -> dict[str, TensorQuantizer]:
         name: module
         for name, module in model.named_modules()
         if isinstance(module, TensorQuantizer)
-        and not module._disabled
-        and module._if_quant
+        and module.is_enabled
+        and module.stages.quantizes
         and module.num_bits != 0
     }
 
@@ -77,7 +77,7 @@ def _check_stages(active: Mapping[str, TensorQuantizer]) -> None:
             f"every quantizer must be calibrated, or disabled, before export; not so "
             f"are {', '.join(missing)}."
         )
-    if collecting := [name for name, q in active.items() if q._if_calib]:
+    if collecting := [name for name, q in active.items() if q.stages.calibrates]:
         raise QuantError(
             f"no quantizer may collect statistics while it is exported; call "
             f"`disable_calib` of {', '.join(collecting)}."
@@ -93,17 +93,7 @@ def _has_scale(quantizer: TensorQuantizer) -> bool:
     """Return whether there is a scale, and every one is a number."""
     if not (quantizer.has_range() or quantizer.is_learned()):
         return False
-    return bool(torch.isfinite(_frozen(quantizer).scale).all())
-
-
-@torch.no_grad()
-def _frozen(quantizer: TensorQuantizer) -> QParams:
-    """Return what the quantizer does now, of scales that nothing else changes."""
-    nothing = torch.ones((), device=quantizer._step.device)
-    now = quantizer._now(nothing)
-    return QParams(
-        now.scale.detach().clone(), now.zero_point.detach().clone(), now.spec
-    )
+    return bool(torch.isfinite(quantizer.frozen_qparams().scale).all())
 
 
 def _operators(
@@ -111,7 +101,7 @@ def _operators(
 ) -> QuantizeDequantize:
     try:
         return QuantizeDequantize(
-            _frozen(quantizer), saturates=quantizer not in fitting
+            quantizer.frozen_qparams(), saturates=quantizer not in fitting
         )
     except QuantError as error:
         raise type(error)(f"{name!r} cannot be exported: {error}") from error
@@ -138,7 +128,7 @@ def _fitting_weights(
 
 def _fits(weight: torch.Tensor, quantizer: TensorQuantizer) -> bool:
     """Return whether no code in the wider type is beyond those of the format."""
-    now = _frozen(quantizer)
+    now = quantizer.frozen_qparams()
     fmt = now.spec.format
     if quantizer.pre_quant_scale is not None or limits_of(fmt) == (None, None):
         return False

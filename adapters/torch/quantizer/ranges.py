@@ -39,6 +39,11 @@ class RangeHolder(nn.Module):
         self._version = 0
 
     @property
+    def device(self) -> torch.device:
+        """Where its buffers are."""
+        return self._step.device
+
+    @property
     def spec(self) -> QuantSpec:
         """How data is quantized."""
         raise NotImplementedError
@@ -99,6 +104,16 @@ class RangeHolder(nn.Module):
         buffers = self._buffers
         return buffers.get("_amax") is not None or buffers.get("_range") is not None
 
+    def ends(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return both ends of the range there is, in memory of their own.
+
+        Of a symmetric one, ``-amax`` and ``amax``; `scale_amax` is not yet in them.
+        """
+        held = self._held_range().clone()
+        if self._buffers.get("_amax") is None:
+            return held[0], held[1]
+        return -held, held
+
     def qparams(self) -> QParams:
         """Return scale and zero point of the range.
 
@@ -112,7 +127,7 @@ class RangeHolder(nn.Module):
         if not torch.compiler.is_compiling():
             self._follow()
         elif not torch.compiler.is_exporting():  # compiled code cannot see a change
-            return self._qparams_of(*self._ends(), self.spec)
+            return self._qparams_of(*self.ends(), self.spec)
         return QParams(self._step, self._zero_point, self.spec)
 
     def _hold(self, name: str, value: torch.Tensor) -> None:
@@ -129,13 +144,6 @@ class RangeHolder(nn.Module):
         assert held is not None  # has_range() is asked first
         return held
 
-    def _ends(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the ends of the range, which share no memory with what is held."""
-        held = self._held_range().clone()
-        if self._buffers.get("_amax") is None:
-            return held[0], held[1]
-        return -held, held
-
     def _follow(self) -> None:
         """Compute the scale anew if the range was changed from outside."""
         source = self._held_range()
@@ -147,7 +155,7 @@ class RangeHolder(nn.Module):
         """Compute scale and zero point from the range."""
         source = self._held_range()
         with torch.inference_mode(False):
-            found = self._qparams_of(*self._ends(), self.spec)
+            found = self._qparams_of(*self.ends(), self.spec)
         # No registration: a name that is a buffer stays one.
         self._step, self._zero_point = found.scale.float(), found.zero_point
         self._source, self._version = source, _version(source)
@@ -184,7 +192,7 @@ class RangeHolder(nn.Module):
             if held is not None:
                 _log.warning("%s: %s is overwritten.", prefix[:-1], name[1:])
             if held is None or held.shape != loaded.shape:
-                blank = torch.empty(loaded.shape, device=self._step.device)
+                blank = torch.empty(loaded.shape, device=self.device)
                 self.register_buffer(name, blank)
         super()._load_from_state_dict(state_dict, prefix, *args)
         if self.has_range():

@@ -7,6 +7,7 @@ import torch
 
 from qcore.adapters.torch.quantizer.descriptor import ScaledQuantDescriptor
 from qcore.adapters.torch.quantizer.ranges import RangeHolder
+from qcore.adapters.torch.quantizer.stages import Stages
 from qcore.spec import QuantSpec
 
 _log = logging.getLogger(__name__)
@@ -45,6 +46,42 @@ class QuantizerSettings(RangeHolder):
     def descriptor(self) -> ScaledQuantDescriptor:
         """What the quantizer was made from."""
         return self._desc
+
+    @property
+    def calibrator(self) -> Any:
+        """What collects statistics; None if the range is that of each tensor."""
+        return self._calibrator
+
+    def drop_calibrator(self) -> None:
+        """Take the range of each tensor from now on, unless one is held."""
+        self._calibrator = None
+
+    @property
+    def stages(self) -> Stages:
+        """Which stages are on; may be set, all at once and unchecked."""
+        return Stages(
+            is_enabled=not self._disabled,
+            calibrates=self._if_calib,
+            clips=self._if_clip,
+            quantizes=self._if_quant,
+        )
+
+    @stages.setter
+    def stages(self, value: Stages) -> None:
+        self._disabled = not value.is_enabled
+        self._if_calib = value.calibrates
+        self._if_clip = value.clips
+        self._if_quant = value.quantizes
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether it does what the stages say; data passes otherwise."""
+        return not self._disabled
+
+    @property
+    def scale_amax(self) -> float | None:
+        """What multiplies amax, if something does."""
+        return self._scale_amax
 
     @property
     def num_bits(self) -> Any:

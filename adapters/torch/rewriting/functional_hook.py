@@ -167,7 +167,7 @@ class QuantizesCalls(nn.Module):
             for quantizer in site.values():
                 assert isinstance(quantizer, TensorQuantizer)
                 quantizer.disable_quant()
-                if quantizer._calibrator is not None:
+                if quantizer.calibrator is not None:
                     quantizer.enable_calib()
         site = site.to(device_of(self)).train(self.training)
         self.add_module(f"{function}_{index}", site)

@@ -76,14 +76,13 @@ def save(
     tensors, aliases = _state(model, quantizers, weights=weights)
     for name, quantizer in quantizers.items():
         if quantizer.has_range() or quantizer.is_learned():
-            with torch.no_grad():
-                qparams = quantizer._now(torch.zeros(()))
+            qparams = quantizer.frozen_qparams()
             for key in _QPARAMS:
                 tensors[f"{name}.{key}"] = getattr(qparams, key)
     seen = {
-        name: quantizer._calibrator.statistics
+        name: quantizer.calibrator.statistics
         for name, quantizer in quantizers.items()
-        if statistics and quantizer._calibrator is not None
+        if statistics and quantizer.calibrator is not None
     }
     arrays, states = to_arrays({n: s for n, s in seen.items() if s is not None})
     for key, values in arrays.items():
@@ -151,8 +150,8 @@ def restore(float_model: nn.Module, path: str | os.PathLike[str], /) -> nn.Modul
         quantizer = saved.settle(name, model)
         quantizer.load_state_dict(state)
         if name in statistics:
-            seen = statistics[name].to(xp, quantizer._step.device)
-            quantizer._calibrator.statistics = seen
+            seen = statistics[name].to(xp, quantizer.device)
+            quantizer.calibrator.statistics = seen
     model.load_state_dict(weights, strict=False)
     return model
 

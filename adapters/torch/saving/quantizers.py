@@ -1,6 +1,7 @@
 """Quantizers as plain data: what they are, where they stand, how they are switched."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from qcore.adapters.torch.configuration.choices import (
 from qcore.adapters.torch.nn.modules._utils import QuantInputMixin
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.adapters.torch.quantizer.descriptor import ScaledQuantDescriptor
+from qcore.adapters.torch.quantizer.stages import Stages
 from qcore.adapters.torch.rewriting.functional_hook import QuantizesCalls
 from qcore.adapters.torch.rewriting.residuals import NAME as RESIDUAL
 
@@ -24,7 +26,6 @@ _CHILDREN = {
     "output": ("output_quantizer",),
 }
 """What the quantizers of a module's tensors are called, or the first of a list."""
-_STAGES = ("_disabled", "_if_quant", "_if_clip", "_if_calib")
 
 
 def named_quantizers(model: nn.Module, /) -> dict[str, TensorQuantizer]:
@@ -79,8 +80,10 @@ class SavedQuantizers:
     def __init__(self, described: Mapping[str, Any]) -> None:
         self.described: dict[str, Any] = dict(described["quantizers"])
         self._settings = {
-            name: {key: d[key] for key in (*_FORMAT, *_STAGES)}
-            for name, d in self.described.items()
+            name: {key: d[key] for key in _FORMAT} for name, d in self.described.items()
+        }
+        self._stages = {
+            name: Stages(**d["stages"]) for name, d in self.described.items()
         }
         self._quantized = set(described["quantized"])
         self._choices = {name: _choice(d) for name, d in self.described.items()}
@@ -166,7 +169,7 @@ class SavedQuantizers:
         quantizer = model.get_submodule(name)
         assert isinstance(quantizer, TensorQuantizer)
         if quantizer.descriptor != choice.descriptor:
-            device = quantizer._step.device
+            device = quantizer.device
             quantizer = choice.make().to(device).train(quantizer.training)
             parent, _, child = name.rpartition(".")
             setattr(model.get_submodule(parent), child, quantizer)
@@ -174,15 +177,16 @@ class SavedQuantizers:
         for key in _FORMAT:
             if getattr(quantizer, key) != _plain_width(settings[key]):
                 setattr(quantizer, key, settings[key])
-        vars(quantizer).update({stage: settings[stage] for stage in _STAGES})
+        quantizer.stages = self._stages[name]
         return quantizer
 
 
 def _describe(quantizer: TensorQuantizer) -> dict[str, Any]:
-    choice = QuantizerChoice(quantizer.descriptor, quantizer._calibrator is None)
+    choice = QuantizerChoice(quantizer.descriptor, quantizer.calibrator is None)
     return {
         **_told(choice),
-        **{key: getattr(quantizer, key) for key in (*_FORMAT, *_STAGES)},
+        **{key: getattr(quantizer, key) for key in _FORMAT},
+        "stages": asdict(quantizer.stages),
         "state": list(quantizer.state_dict()),
     }
 

@@ -61,9 +61,9 @@ def sync_statistics(
     depends.
     """
     calibrators = {
-        name: (module._calibrator, module._step.device)
+        name: (module.calibrator, module.device)
         for name, module in model.named_modules()
-        if isinstance(module, TensorQuantizer) and module._calibrator is not None
+        if isinstance(module, TensorQuantizer) and module.calibrator is not None
     }
     own = {name: calibrator.statistics for name, (calibrator, _) in calibrators.items()}
     merged = sync(own, group, timeout=timeout)

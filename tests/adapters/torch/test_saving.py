@@ -391,7 +391,7 @@ DAMAGES: dict[str, Callable[[dict[str, Any], dict[str, Any]], Any]] = {
     "no states": lambda header, _: header.pop("states"),
     "descriptor": lambda h, _: first(h).update(descriptor="num_bits: much"),
     "no descriptor": lambda header, _: first(header).pop("descriptor"),
-    "no stage": lambda header, _: first(header).pop("_disabled"),
+    "no stage": lambda header, _: first(header).pop("stages"),
     "no range": lambda _, tensors: tensors.pop("head._input_quantizer._range"),
     "alias": lambda header, _: header.update(aliases={"a": "b"}),
     "no weight": lambda _, tensors: tensors.pop("norm.bias"),

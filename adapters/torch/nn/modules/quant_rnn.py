@@ -294,8 +294,8 @@ def _gated(
 
 def _passes(quantizer: nn.Module) -> bool:
     """Whether tensors pass a quantizer as they are."""
-    is_disabled = getattr(quantizer, "_disabled", False)
-    return is_disabled and quantizer.pre_quant_scale is None
+    is_enabled = getattr(quantizer, "is_enabled", True)
+    return not is_enabled and quantizer.pre_quant_scale is None
 
 
 LSTM = QuantLSTM

@@ -136,7 +136,7 @@ class TensorQuantizer(QuantizerSettings):
             if strict:
                 raise RuntimeError(said)
             _log.warning("%s amax is NaN.", said)
-            nan = torch.full((), torch.nan, device=self._step.device)
+            nan = torch.full((), torch.nan, device=self.device)
             found = nan, nan
         self.replace_range(*found)
 
@@ -188,7 +188,7 @@ class TensorQuantizer(QuantizerSettings):
         loaded = state_dict.get(f"{prefix}learned_scale")
         held = self._parameters.get("learned_scale")
         if loaded is not None and (held is None or held.shape != loaded.shape):
-            blank = torch.empty_like(loaded, device=self._step.device)
+            blank = torch.empty_like(loaded, device=self.device)
             self.learned_scale = nn.Parameter(blank)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -246,6 +246,21 @@ class TensorQuantizer(QuantizerSettings):
             return codes
         passed = fake_quantize(x, qparams)
         return codes + (passed - passed.detach()).to(x.dtype)  # the gradient alone
+
+    @torch.no_grad()
+    def frozen_qparams(self) -> QParams:
+        """
+        Return the scale there is now, learned or fixed, in memory of its own.
+
+        Raises
+        ------
+        RuntimeError
+            If there is none, but one for each tensor.
+        """
+        if not (self.has_range() or self.is_learned()):
+            raise RuntimeError("the quantizer must have a scale; calibrate it first.")
+        now = self._now(torch.ones((), device=self.device))
+        return QParams(now.scale.detach().clone(), now.zero_point.clone(), now.spec)
 
     def _now(self, x: torch.Tensor) -> QParams:
         """Return the scale of data: learned, fixed or its own."""
