@@ -5,6 +5,7 @@ their imports: `tensor_quant`, `nn`, `calib`, `quant_modules`, `optim`, `utils`.
 functions here do in one call what took a page.
 """
 
+from qcore.adapters.torch import calib, nn, optim, quant_modules, tensor_quant, utils
 from qcore.adapters.torch.amct.quant_calibration_op import QuantCalibrationOp
 from qcore.adapters.torch.calibration.model import calibrate, collect, load_ranges
 from qcore.adapters.torch.configuration.presets import PRESETS
@@ -23,12 +24,16 @@ __all__ = [
     "PRESETS",
     "KVCache",
     "QuantCalibrationOp",
+    "calib",
     "calibrate",
     "collect",
     "enable_onnx_export",
     "export_onnx",
     "load_ranges",
+    "nn",
+    "optim",
     "print_summary",
+    "quant_modules",
     "quantize",
     "quantize_functions",
     "quantize_residuals",
@@ -40,4 +45,6 @@ __all__ = [
     "summary",
     "sync",
     "sync_statistics",
+    "tensor_quant",
+    "utils",
 ]

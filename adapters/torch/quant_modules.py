@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from torch import nn
 
@@ -17,10 +17,23 @@ Place = tuple[Any, str]
 # As in pytorch-quantization, whose hardware has no use for quantized maxima, and which
 # left normalizations to those who ask for them.
 _LEFT_OUT = ("MaxPool", "InstanceNorm")
-_DEFAULTS: dict[Place, type] = {
-    (nn, float_class.__name__): quantized
+
+
+class _Entry(NamedTuple):
+    orig_mod: Any
+    mod_name: str
+    replace_mod: type
+
+
+_DEFAULT_QUANT_MAP = [
+    _Entry(nn, float_class.__name__, quantized)
     for float_class, quantized in quantized_classes().items()
     if not float_class.__name__.startswith(_LEFT_OUT)
+]
+"""What `initialize` replaces; code that replaces modules itself goes through it."""
+
+_DEFAULTS: dict[Place, type] = {
+    (entry.orig_mod, entry.mod_name): entry.replace_mod for entry in _DEFAULT_QUANT_MAP
 }
 
 _originals: dict[Place, Any] = {}

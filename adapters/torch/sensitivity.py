@@ -12,7 +12,7 @@ from torch import nn
 from tqdm import tqdm
 
 from qcore.adapters.torch.calibration.batches import feed
-from qcore.adapters.torch.nn.modules._utils import QuantInputMixin
+from qcore.adapters.torch.nn.modules._utils import QuantizedModule
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.errors import NoDataError
 
@@ -178,7 +178,7 @@ def _layer_of(name: str, model: nn.Module) -> str:
     owner = name.rpartition(".")[0]
     if isinstance(model.get_submodule(owner), nn.ModuleList):
         owner = owner.rpartition(".")[0]
-    is_layer = isinstance(model.get_submodule(owner), QuantInputMixin | nn.ModuleDict)
+    is_layer = isinstance(model.get_submodule(owner), QuantizedModule | nn.ModuleDict)
     return owner if is_layer else name
 
 

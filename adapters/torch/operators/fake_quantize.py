@@ -196,6 +196,38 @@ def _gradients(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
 _forward.register_autograd(_gradients, setup_context=_remember)
 
 
+def _remember_gradients(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    del output
+    ctx.save_for_backward(*inputs[1:4])
+    ctx.how = inputs[4:]
+    ctx.is_learned = inputs[2].requires_grad
+
+
+def _gradients_of_gradients(
+    ctx: Any, by_x: torch.Tensor, by_scale: torch.Tensor
+) -> tuple[Any, ...]:
+    """Return what the gradients pass on to the gradient they are linear in.
+
+    In data and scale they are piecewise constant, as rounding has it.
+    """
+    x, scale, zero_point = ctx.saved_tensors
+    run = torch.ops.qcore.fake_quantize_backward
+    found, _ = run(by_x, x, scale, zero_point, *ctx.how)
+    if ctx.is_learned:
+        step, _, spec = _fitted(x, scale.detach(), zero_point, ctx.how)
+        step, factor = (
+            spec.granularity.expand(part, tuple(x.shape), xp=xp).to(x.dtype)
+            for part in (step, by_scale.reshape(step.shape))
+        )
+        inside, _ = run(torch.ones_like(x), x, scale, zero_point, *ctx.how)
+        rounded = torch.ops.qcore.fake_quantize(x, scale, zero_point, *ctx.how)
+        found = found + factor * (rounded - inside * x) / step
+    return found, None, None, None, *(None,) * len(ctx.how)
+
+
+_backward.register_autograd(_gradients_of_gradients, setup_context=_remember_gradients)
+
+
 @_forward.register_vmap
 def _(
     info: Any, in_dims: tuple[int | None, ...], *inputs: Any

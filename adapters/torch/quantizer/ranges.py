@@ -35,8 +35,7 @@ class RangeHolder(nn.Module):
         self.register_buffer("_step", torch.full((), torch.nan), persistent=False)
         zero = torch.zeros((), dtype=torch.int32)
         self.register_buffer("_zero_point", zero, persistent=False)
-        self._source: torch.Tensor | None = None
-        self._version = 0
+        self._followed: torch.Tensor | None = None
 
     @property
     def device(self) -> torch.device:
@@ -62,7 +61,7 @@ class RangeHolder(nn.Module):
         if value is None:
             _log.error("Setting amax to None is meaningless and was ignored.")
             return
-        given = torch.as_tensor(value, dtype=torch.float32).detach()
+        given = self._placed(value)
         if bool((given < 0).any()):
             raise ValueError(f"`amax` must not be negative; got {float(given.min())}.")
         held = self.amax
@@ -80,8 +79,7 @@ class RangeHolder(nn.Module):
 
     @pre_quant_scale.setter
     def pre_quant_scale(self, value: Any) -> None:
-        given = torch.as_tensor(value, dtype=torch.float32).detach()
-        self._hold("_pre_quant_scale", given)
+        self._hold("_pre_quant_scale", self._placed(value))
 
     def replace_range(self, lo: torch.Tensor, hi: torch.Tensor, /) -> None:
         """
@@ -124,11 +122,33 @@ class RangeHolder(nn.Module):
         """
         if not self.has_range():
             raise RuntimeError("the quantizer must have a range; calibrate it first.")
-        if not torch.compiler.is_compiling():
-            self._follow()
-        elif not torch.compiler.is_exporting():  # compiled code cannot see a change
-            return self._qparams_of(*self.ends(), self.spec)
+        if not torch.compiler.is_exporting():
+            # A change of the range shows in its values alone: collectives, `.data` and
+            # arrays that share its memory leave no other trace. Compiled code and other
+            # devices cannot look without waiting.
+            held = self._held_range()
+            if torch.compiler.is_compiling() or held.device.type != "cpu":
+                return self._qparams_of(*self.ends(), self.spec)
+            self._follow(held)
         return QParams(self._step, self._zero_point, self.spec)
+
+    def _placed(self, value: Any) -> torch.Tensor:
+        """Return a value as a tensor; a number where the module is."""
+        device = None if isinstance(value, torch.Tensor) else self.device
+        return torch.as_tensor(value, dtype=torch.float32, device=device).detach()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Keep a range that is assigned to its private name as a buffer too."""
+        if name in _HELD and isinstance(value, torch.Tensor):
+            if isinstance(value, nn.Parameter):
+                raise TypeError(
+                    f"`{name}` must be a tensor that is not learned; got a Parameter. "
+                    "Descriptors have `learn_amax` and `learn_scale`."
+                )
+            if name not in self._buffers:
+                self.register_buffer(name, value)
+                return
+        super().__setattr__(name, value)
 
     def _hold(self, name: str, value: torch.Tensor) -> None:
         """Keep a value on the device of the module, as no tensor of inference mode."""
@@ -144,21 +164,20 @@ class RangeHolder(nn.Module):
         assert held is not None  # has_range() is asked first
         return held
 
-    def _follow(self) -> None:
+    def _follow(self, held: torch.Tensor) -> None:
         """Compute the scale anew if the range was changed from outside."""
-        source = self._held_range()
-        if source is not self._source or _version(source) != self._version:
+        known = self._followed
+        if known is None or known.device != held.device or not held.equal(known):
             self._refresh()
 
     @torch.no_grad()
     def _refresh(self) -> None:
         """Compute scale and zero point from the range."""
-        source = self._held_range()
         with torch.inference_mode(False):
             found = self._qparams_of(*self.ends(), self.spec)
+            self._followed = self._held_range().detach().clone()
         # No registration: a name that is a buffer stays one.
         self._step, self._zero_point = found.scale.float(), found.zero_point
-        self._source, self._version = source, _version(source)
 
     def _qparams_of(
         self, lo: torch.Tensor, hi: torch.Tensor, spec: QuantSpec
@@ -197,8 +216,3 @@ class RangeHolder(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
         if self.has_range():
             self._refresh()
-
-
-def _version(x: torch.Tensor) -> int:
-    """Return how often a tensor was changed in place, as far as that is counted."""
-    return 0 if x.is_inference() else x._version

@@ -90,7 +90,10 @@ class QuantizerSettings(RangeHolder):
 
     @num_bits.setter
     def num_bits(self, value: Any) -> None:
-        self._num_bits = ScaledQuantDescriptor(num_bits=value).num_bits
+        bits = ScaledQuantDescriptor(num_bits=value).num_bits
+        if bits != 0:
+            self._desc.spec(num_bits=bits)  # raises if there is no such format
+        self._num_bits = bits
         self._range_means_another()
 
     @property

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from qcore.adapters.torch.nn.modules._utils import QuantInputMixin
+from qcore.adapters.torch.nn.modules._utils import QuantizedModule
 
 
 def leave_fused_paths(model: nn.Module, /) -> None:
@@ -14,7 +14,7 @@ def leave_fused_paths(model: nn.Module, /) -> None:
     `torch.nn.TransformerEncoder` look at to find out whether they may.
     """
     for module in model.modules():
-        if not any(isinstance(child, QuantInputMixin) for child in module.modules()):
+        if not any(isinstance(child, QuantizedModule) for child in module.modules()):
             continue
         if isinstance(module, nn.TransformerEncoderLayer):
             module.activation_relu_or_gelu = 0

@@ -14,7 +14,7 @@ from qcore.adapters.torch.configuration.choices import (
     QuantizerChoice,
     float_class,
 )
-from qcore.adapters.torch.nn.modules._utils import QuantInputMixin, QuantMixin
+from qcore.adapters.torch.nn.modules._utils import QuantizedModule, QuantMixin
 from qcore.adapters.torch.nn.modules.registry import quantized_class
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.adapters.torch.quantizer.descriptor import ScaledQuantDescriptor
@@ -103,7 +103,7 @@ def _candidates(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for name, module in model.named_modules(remove_duplicate=False):
         if any(name.startswith(prefix) for prefix in inside):
             continue
-        if isinstance(module, QuantInputMixin | TensorQuantizer):
+        if isinstance(module, QuantizedModule | TensorQuantizer):
             inside.append(f"{name}.")
             continue
         yield name, module

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from qcore.adapters.torch.configuration.choices import float_class
-from qcore.adapters.torch.nn.modules._utils import QuantInputMixin
+from qcore.adapters.torch.nn.modules._utils import QuantizedModule
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 
 Layer = Sequence[Any]
@@ -68,7 +68,7 @@ def _shape(given: Sequence[int] | None) -> str:
 
 
 def _class_name(module: nn.Module) -> str:
-    quantized = float_class(module) if isinstance(module, QuantInputMixin) else None
+    quantized = float_class(module) if isinstance(module, QuantizedModule) else None
     return (quantized or type(module)).__name__
 
 

@@ -12,7 +12,7 @@ from qcore.adapters.torch.configuration.choices import (
     Operands,
     QuantizerChoice,
 )
-from qcore.adapters.torch.nn.modules._utils import QuantInputMixin
+from qcore.adapters.torch.nn.modules._utils import QuantizedModule
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.adapters.torch.quantizer.descriptor import ScaledQuantDescriptor
 from qcore.adapters.torch.quantizer.stages import Stages
@@ -47,7 +47,7 @@ def describe_quantizers(model: nn.Module, /) -> dict[str, Any]:
         "quantized": [
             name
             for name, module in model.named_modules()
-            if isinstance(module, QuantInputMixin)
+            if isinstance(module, QuantizedModule)
         ],
         "calls": {
             name: {

@@ -503,3 +503,49 @@ def test_a_compiled_quantizer_follows_a_changed_range(change: str) -> None:
     else:
         quantizer._amax.fill_(0.5)
     assert torch.equal(compiled(data), reference(data, 0.5))
+
+
+@pytest.mark.parametrize("change", ["data", "numpy"])
+def test_a_range_changed_without_a_trace_is_followed(change: str) -> None:
+    quantizer = TensorQuantizer(QuantDescriptor(amax=4.0))
+    data = images()
+    quantizer(data)
+    if change == "data":
+        quantizer._amax.data.clamp_(max=0.5)
+    else:
+        quantizer._amax.numpy()[...] = 0.5
+    assert torch.equal(quantizer(data), reference(data, 0.5))
+
+
+def test_a_range_assigned_to_a_fresh_quantizer_is_used_and_saved() -> None:
+    quantizer = TensorQuantizer()
+    quantizer._amax = torch.tensor(0.5)
+    assert torch.equal(quantizer(images()), reference(images(), 0.5))
+    assert quantizer.state_dict()["_amax"] == 0.5
+    with pytest.raises(TypeError, match="learn_amax"):
+        TensorQuantizer()._amax = nn.Parameter(torch.tensor(0.5))
+
+
+def test_a_number_for_a_range_lies_where_the_module_does() -> None:
+    quantizer = TensorQuantizer().to("meta")
+    quantizer.pre_quant_scale = 2.0
+    assert quantizer.pre_quant_scale.device.type == "meta"
+
+
+@pytest.mark.parametrize("learns", [False, True])
+def test_gradients_have_gradients(learns: bool) -> None:
+    quantizer = TensorQuantizer(QuantDescriptor(amax=1.0, learn_scale=learns))
+    x = torch.tensor([0.3, -0.7, 2.0], requires_grad=True)
+    (first,) = torch.autograd.grad((quantizer(x) ** 2).sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), x)
+    assert second.tolist() == [2, 2, 0]
+
+
+def test_gradients_of_a_learned_scale_have_gradients() -> None:
+    quantizer = TensorQuantizer(QuantDescriptor(amax=1.0, learn_scale=True))
+    x = torch.tensor([0.3, -0.7, 2.0])
+    factor = torch.tensor(3.0, requires_grad=True)
+    y = (quantizer(x) * factor).sum()
+    (first,) = torch.autograd.grad(y, quantizer.learned_scale, create_graph=True)
+    (mixed,) = torch.autograd.grad(first, factor)
+    assert mixed.item() == pytest.approx(first.item() / 3, rel=1e-5)

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -178,3 +181,14 @@ def test_s3_18_the_switch_of_the_export_is_here_too():
     with quant_modules.enable_onnx_export():
         assert quant_nn.TensorQuantizer._enable_onnx_export
     assert not quant_nn.TensorQuantizer._enable_onnx_export
+
+
+def test_the_map_of_modules_can_be_gone_through() -> None:
+    for entry in quant_modules._DEFAULT_QUANT_MAP:
+        assert issubclass(entry.replace_mod, getattr(entry.orig_mod, entry.mod_name))
+
+
+def test_the_package_brings_its_modules_as_attributes() -> None:
+    code = "import qcore.adapters.torch as pq; pq.calib, pq.nn, pq.quant_modules; "
+    code += "pq.tensor_quant, pq.utils.reduce_amax, pq.optim.helper"
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)

@@ -371,3 +371,30 @@ def test_nan_stays_nan() -> None:
 def test_integers_are_refused() -> None:
     with pytest.raises(TypeError, match="floating-point"):
         quantizer(amax=1.0)(torch.arange(3))
+
+
+def test_s1_2_a_calibrator_of_somebody_else_decides(x: torch.Tensor) -> None:
+    class Sevens(MaxCalibrator):
+        def compute_amax(self, *_: Any, **__: Any) -> torch.Tensor:
+            return torch.tensor(7.0)
+
+    q = quantizer("calib")
+    q._calibrator = Sevens(8, None, False)
+    q(x)
+    q.load_calib_amax()
+    assert q.amax == 7
+
+
+def test_options_without_a_name_are_refused(x: torch.Tensor) -> None:
+    q = quantizer("calib", calib_method="histogram")
+    q(x)
+    with pytest.raises(TypeError, match="by name"):
+        q.load_calib_amax("percentile", 50.0)
+
+
+def test_a_width_that_no_format_has_changes_nothing(x: torch.Tensor) -> None:
+    q = quantizer(amax=1.0)
+    expected = q(x)
+    with pytest.raises(ValueError, match="bits"):
+        q.num_bits = 99
+    assert torch.equal(q(x), expected)

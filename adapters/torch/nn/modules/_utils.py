@@ -14,8 +14,11 @@ from qcore.adapters.torch.quantizer.quant_descs import QUANT_DESC_8BIT_PER_TENSO
 Descriptor = ScaledQuantDescriptor
 
 
-class QuantInputMixin:
-    """Of modules that quantize their input."""
+class QuantizedModule:
+    """What all quantized modules have.
+
+    Of the two mixins neither is the other: ported code tells them apart by their class.
+    """
 
     default_quant_desc_input: ClassVar[Descriptor] = QUANT_DESC_8BIT_PER_TENSOR
 
@@ -31,23 +34,9 @@ class QuantInputMixin:
         """
         cls.default_quant_desc_input = _copied(value)
 
-    def init_quantizer(self, quant_desc_input: Descriptor) -> None:
-        """
-        Make the quantizer.
-
-        Raises
-        ------
-        TypeError
-            If called from elsewhere than ``__init__``.
-        ValueError
-            If it would not be one of fake quantization.
-        """
-        _check_caller(type(self))
-        self._add_quantizers(quant_desc_input)
-
-    def _add_quantizers(self, quant_desc_input: Descriptor) -> None:
-        _check_fake(quant_desc_input)
-        self._input_quantizer = TensorQuantizer(quant_desc_input)
+    def _add_quantizers(self, *descriptors: Any) -> None:
+        """Make the quantizers."""
+        raise NotImplementedError
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse what a module would keep and never use."""
@@ -90,7 +79,29 @@ class QuantInputMixin:
         return (cls.default_quant_desc_input,)
 
 
-class QuantMixin(QuantInputMixin):
+class QuantInputMixin(QuantizedModule):
+    """Of modules that quantize their input."""
+
+    def init_quantizer(self, quant_desc_input: Descriptor) -> None:
+        """
+        Make the quantizer.
+
+        Raises
+        ------
+        TypeError
+            If called from elsewhere than ``__init__``.
+        ValueError
+            If it would not be one of fake quantization.
+        """
+        _check_caller(type(self))
+        self._add_quantizers(quant_desc_input)
+
+    def _add_quantizers(self, quant_desc_input: Descriptor) -> None:
+        _check_fake(quant_desc_input)
+        self._input_quantizer = TensorQuantizer(quant_desc_input)
+
+
+class QuantMixin(QuantizedModule):
     """Of modules that quantize their input and their weights."""
 
     default_quant_desc_weight: ClassVar[Descriptor] = QUANT_DESC_8BIT_PER_TENSOR
@@ -155,7 +166,7 @@ class QuantMixin(QuantInputMixin):
 
 
 def pop_quant_desc_in_kwargs(
-    quant_cls: type[QuantInputMixin], input_only: bool = False, **kwargs: Any
+    quant_cls: type[QuantizedModule], input_only: bool = False, **kwargs: Any
 ) -> Any:
     """
     Return the descriptors among keywords, or the defaults of the class.

@@ -12,10 +12,10 @@ from qcore.adapters.torch.nn.modules import (
     quant_pooling,
     quant_rnn,
 )
-from qcore.adapters.torch.nn.modules._utils import QuantInputMixin
+from qcore.adapters.torch.nn.modules._utils import QuantizedModule
 
 # Read once: `quant_modules.initialize` gives the names in torch.nn other meanings.
-_QUANTIZED: Mapping[type[nn.Module], type[QuantInputMixin]] = MappingProxyType(
+_QUANTIZED: Mapping[type[nn.Module], type[QuantizedModule]] = MappingProxyType(
     {
         nn.AdaptiveAvgPool1d: quant_pooling.QuantAdaptiveAvgPool1d,
         nn.AdaptiveAvgPool2d: quant_pooling.QuantAdaptiveAvgPool2d,
@@ -42,7 +42,7 @@ _QUANTIZED: Mapping[type[nn.Module], type[QuantInputMixin]] = MappingProxyType(
 )
 
 
-def quantized_class(float_class: type[nn.Module], /) -> type[QuantInputMixin] | None:
+def quantized_class(float_class: type[nn.Module], /) -> type[QuantizedModule] | None:
     """
     Return the class that quantizes a class, which has a `from_float`.
 
@@ -59,6 +59,6 @@ def quantized_class(float_class: type[nn.Module], /) -> type[QuantInputMixin] | 
     return _QUANTIZED.get(float_class)
 
 
-def quantized_classes() -> Mapping[type[nn.Module], type[QuantInputMixin]]:
+def quantized_classes() -> Mapping[type[nn.Module], type[QuantizedModule]]:
     """Return all of them: class of torch to the class that quantizes it."""
     return _QUANTIZED

@@ -19,6 +19,10 @@ from qcore.spec import QParams
 _log = logging.getLogger(__name__)
 
 
+_OWN = (MaxCalibrator.compute_amax, HistogramCalibrator.compute_amax)
+"""How our calibrators choose amax, of whom both ends of a range can be asked."""
+
+
 class TensorQuantizer(QuantizerSettings):
     """Quantizes what passes through it.
 
@@ -117,8 +121,17 @@ class TensorQuantizer(QuantizerSettings):
         calibrator = self._calibrator
         if calibrator is None:
             raise RuntimeError("Calibrator was not created, there is no amax to load.")
+        if len(args) > 1:
+            raise TypeError(
+                "options of a method must be given by name; got "
+                f"{', '.join(map(repr, args[1:]))} after {args[0]!r}."
+            )
         method = args[0] if args else kwargs.pop("method", None)
-        if method is None:
+        if type(calibrator).compute_amax not in _OWN:  # somebody else's
+            given = args if method is None or args else (method,)
+            amax = calibrator.compute_amax(*given, **kwargs)
+            found = None if amax is None else (-amax, amax)
+        elif method is None:
             options = {**(self._desc.calib_options or {}), **kwargs}
             named = self._desc.calib_method
             method = "max" if named == "output" else named

@@ -207,3 +207,8 @@ def test_s3_7_quant_nn_has_every_class_under_both_names(space):
 
 def test_quant_nn_has_the_functions_too():
     assert quant_nn.functional.clip(torch.ones(1) * 3, -1, 2) == 2
+
+
+def test_the_two_mixins_can_be_told_apart() -> None:
+    assert not issubclass(_utils.QuantMixin, _utils.QuantInputMixin)
+    assert not issubclass(_utils.QuantInputMixin, _utils.QuantMixin)
