@@ -12,8 +12,10 @@ from torch import nn
 from tqdm import tqdm
 
 from qcore.adapters.torch.calibration.batches import feed
+from qcore.adapters.torch.evaluating import evaluating
 from qcore.adapters.torch.nn.modules._utils import QuantizedModule
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
+from qcore.adapters.torch.quantizer.lookup import named_quantizers
 from qcore.errors import NoDataError
 
 Metric = Callable[[nn.Module, Any], float]
@@ -165,11 +167,10 @@ def _rank(value: float, ascending: bool) -> tuple[bool, float]:
 def _layers(model: nn.Module) -> dict[str, list[TensorQuantizer]]:
     """Return the enabled quantizers of each layer by its name."""
     layers: dict[str, list[TensorQuantizer]] = {}
-    for name, module in model.named_modules():
-        if not (isinstance(module, TensorQuantizer) and module.is_enabled):
-            continue
-        if module.stages.quantizes or module.stages.clips:
-            layers.setdefault(_layer_of(name, model), []).append(module)
+    for name, quantizer in named_quantizers(model).items():
+        stages = quantizer.stages
+        if stages.is_enabled and (stages.quantizes or stages.clips):
+            layers.setdefault(_layer_of(name, model), []).append(quantizer)
     return layers
 
 
@@ -187,8 +188,7 @@ def _one_by_one(
     model: nn.Module, quantizers: Sequence[TensorQuantizer]
 ) -> Iterator[Callable[[Sequence[TensorQuantizer]], None]]:
     """Give a function that enables some quantizers alone; go back in any case."""
-    every = [m for m in model.modules() if isinstance(m, TensorQuantizer)]
-    modes = [(module, module.training) for module in model.modules()]
+    every = named_quantizers(model).values()
     before = [(quantizer, quantizer.stages) for quantizer in every]
 
     def enable(chosen: Sequence[TensorQuantizer]) -> None:
@@ -198,16 +198,13 @@ def _one_by_one(
             quantizer.stages = replace(quantizer.stages, is_enabled=is_wanted)
 
     try:
-        model.eval()
         for quantizer in every:
             quantizer.disable_calib()
-        with torch.no_grad():
+        with evaluating(model), torch.no_grad():
             yield enable
     finally:
         for quantizer, stages in before:
             quantizer.stages = stages
-        for module, training in modes:
-            module.training = training
 
 
 def _sqnr(

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
+from qcore.adapters.torch.quantizer.lookup import named_quantizers
 
 _HEADER = ("quantizer", "format", "shared by", "range", "stages")
 
@@ -27,9 +28,8 @@ def summary(model: nn.Module, /) -> str:
         does with data. A line for all if there is none.
     """
     rows = [
-        (name or "the model", *_cells(module))
-        for name, module in model.named_modules()
-        if isinstance(module, TensorQuantizer)
+        (name or "the model", *_cells(quantizer))
+        for name, quantizer in named_quantizers(model).items()
     ]
     if not rows:
         return "no quantizers"

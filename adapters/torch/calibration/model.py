@@ -16,9 +16,11 @@ from qcore.adapters.torch.calibration.batches import feed
 from qcore.adapters.torch.calibration.nonfinite import Watch
 from qcore.adapters.torch.calibration.output_error import fit_weights
 from qcore.adapters.torch.calibration.weight_operands import weight_operands
+from qcore.adapters.torch.evaluating import evaluating
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
+from qcore.adapters.torch.quantizer.lookup import named_quantizers
 from qcore.adapters.torch.quantizer.stages import Stages
-from qcore.adapters.torch.rewriting.functional_hook import QuantizesCalls
+from qcore.adapters.torch.rewriting.functional_hook import calibrating_calls
 from qcore.errors import NoDataError
 
 _log = logging.getLogger(__name__)
@@ -184,48 +186,35 @@ def _start_learning(quantizer: TensorQuantizer) -> None:
 def calibrated_quantizers(model: nn.Module, /) -> list[tuple[str, TensorQuantizer]]:
     """Return those that take their range from data: enabled, and not fixed."""
     return [
-        (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, TensorQuantizer)
-        and module.calibrator is not None
-        and module.descriptor.amax is None
-        and module.is_enabled
+        (name, quantizer)
+        for name, quantizer in named_quantizers(model).items()
+        if quantizer.calibrator is not None
+        and quantizer.descriptor.amax is None
+        and quantizer.is_enabled
     ]
 
 
 @contextmanager
 def _watching(model: nn.Module) -> Iterator[None]:
     """Calibrate instead of quantizing, in eval mode, and go back in any case."""
-    training = [(module, module.training) for module in model.modules()]
-    hooked = [m for m in model.modules() if isinstance(m, QuantizesCalls)]
-    quantizers = _quantizers(model)
+    quantizers = named_quantizers(model).values()
     before = [quantizer.stages for quantizer in quantizers]
     wanted = calibrated_quantizers(model)
     try:
-        model.eval()
         for quantizer in quantizers:
             quantizer.stages = replace(
                 quantizer.stages, calibrates=False, clips=False, quantizes=False
             )
         for _, quantizer in wanted:
             quantizer.enable_calib()
-        for hook in hooked:
-            hook._is_calibrating = True
-        with torch.no_grad():
+        with evaluating(model), calibrating_calls(model), torch.no_grad():
             yield
     finally:
-        for quantizer in _quantizers(model):  # also those that came into being
+        # Also those that came into being.
+        for quantizer in named_quantizers(model).values():
             quantizer.stages = Stages(is_enabled=quantizer.is_enabled)
         for quantizer, stages in zip(quantizers, before, strict=True):
             quantizer.stages = stages
-        for hook in hooked:
-            hook._is_calibrating = False
-        for module, was_training in training:
-            module.training = was_training
-
-
-def _quantizers(model: nn.Module) -> list[TensorQuantizer]:
-    return [m for m in model.modules() if isinstance(m, TensorQuantizer)]
 
 
 def _collect_weights(model: nn.Module) -> list[TensorQuantizer]:

@@ -6,7 +6,7 @@ from torch import nn
 
 from qcore.adapters.torch.calibration.weight_operands import weights_of
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
-from qcore.adapters.torch.rewriting.replacing import quantizers_of
+from qcore.adapters.torch.quantizer.lookup import quantizers_of
 from qcore.statistics import Histogram
 from qcore.weights import mean_ratio, qparams_from_weights
 

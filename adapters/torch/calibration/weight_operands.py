@@ -7,7 +7,7 @@ from torch import nn
 
 from qcore.adapters.torch.nn.modules.quant_rnn import QuantLSTM, QuantLSTMCell
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
-from qcore.adapters.torch.rewriting.replacing import quantizers_of
+from qcore.adapters.torch.quantizer.lookup import quantizers_of
 
 
 def weight_operands(

@@ -3,6 +3,8 @@
 import torch
 from torch import distributed
 
+from qcore.adapters.torch.synchronization.meeting import is_distributed
+
 _FEWEST = torch.iinfo(torch.int64).min
 
 
@@ -26,7 +28,7 @@ def widest(ends: torch.Tensor, /) -> torch.Tensor:
     ValueError
         In every process, if those with data differ in C.
     """
-    if not (distributed.is_available() and distributed.is_initialized()):
+    if not is_distributed():
         return ends
     count = ends.shape[1]
     sizes = torch.tensor([count, -count if count else _FEWEST], device=ends.device)

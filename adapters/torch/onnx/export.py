@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from torch.jit import TracerWarning  # type: ignore[attr-defined]
 
+from qcore.adapters.torch.evaluating import evaluating
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.adapters.torch.onnx.formats import BLOCKS
 from qcore.adapters.torch.onnx.preparing import prepared
@@ -120,7 +121,7 @@ def export_onnx(
     onnx_model = _onnx_model()
     args = args if isinstance(args, tuple) else (args,)
     named = dict(kwargs or {})
-    with _evaluating(model), _quiet(), enable_onnx_export():
+    with evaluating(model), _quiet(), enable_onnx_export():
         exported = onnx_model.exported(
             model,
             args,
@@ -133,7 +134,7 @@ def export_onnx(
         )
     finished = onnx_model.finished(exported, weights=weights)
     if verify:
-        with _evaluating(model), torch.no_grad():
+        with evaluating(model), torch.no_grad():
             onnx_model.verify(finished, model(*args, **named), args, named)
     onnx_model.save(finished, path)
 
@@ -186,18 +187,6 @@ def _check_packages(*names: str) -> None:
             f"an export to ONNX needs {', '.join(missing)}: "
             'pip install "qcore-quant[torch,onnx]"'
         )
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Let all modules evaluate, then be in the mode they were in."""
-    training = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in training.items():
-            module.training = mode
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.adapters.torch.onnx.formats import limits_of, type_of
 from qcore.adapters.torch.onnx.operators import QuantizeDequantize
 from qcore.adapters.torch.operators.fake_quantize import quantize
+from qcore.adapters.torch.quantizer.lookup import named_quantizers
 from qcore.errors import NoDataError, QuantError
 from qcore.formats import IntFormat
 from qcore.spec import QParams
@@ -60,12 +61,11 @@ def prepared(model: nn.Module, /) -> Iterator[dict[str, QuantizeDequantize]]:
 def active_quantizers(model: nn.Module, /) -> dict[str, TensorQuantizer]:
     """Return the quantizers that are on and quantize, by name."""
     return {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, TensorQuantizer)
-        and module.is_enabled
-        and module.stages.quantizes
-        and module.num_bits != 0
+        name: quantizer
+        for name, quantizer in named_quantizers(model).items()
+        if quantizer.is_enabled
+        and quantizer.stages.quantizes
+        and quantizer.num_bits != 0
     }
 
 

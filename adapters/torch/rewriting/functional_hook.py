@@ -10,7 +10,8 @@ order.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -107,8 +108,47 @@ def add_function_quantizers(
     return module
 
 
+def call_choices(module: "QuantizesCalls", /) -> Mapping[str, Operands]:
+    """Return how a module quantizes operands, by the function that it calls."""
+    return module._call_choices
+
+
+def add_call_sites(module: "QuantizesCalls", names: Iterable[str], /) -> None:
+    """Make the quantizers of calls that else the first forward makes.
+
+    Parameters
+    ----------
+    module : QuantizesCalls
+        What is there already stays.
+    names : iterable of str
+        Of quantizers or their tensors, within the module; other names do not count.
+    """
+    for name in names:
+        site = name.split(".")[0]
+        function, _, index = site.rpartition("_")
+        is_call = function in module._call_choices and index.isdecimal()
+        if is_call and site not in module._modules:
+            module._add_site(function, int(index))
+
+
+@contextmanager
+def calibrating_calls(model: nn.Module, /) -> Iterator[None]:
+    """Let quantizers of calls that come into being in the block only watch."""
+    hooked = [m for m in model.modules() if isinstance(m, QuantizesCalls)]
+    for module in hooked:
+        module._is_calibrating = True
+    try:
+        yield
+    finally:
+        for module in hooked:
+            module._is_calibrating = False
+
+
 class QuantizesCalls(nn.Module):
-    """Of modules that quantize operands of functions they call; made by a hook."""
+    """Of modules that quantize operands of functions they call; made by a hook.
+
+    Names are private, and few: those of the module's own class must stay free.
+    """
 
     _call_choices: Mapping[str, Operands]
     _calls_suspended: int
@@ -177,12 +217,9 @@ class QuantizesCalls(nn.Module):
         self, state_dict: dict[str, Any], prefix: str, *args: Any
     ) -> None:
         """Make the call sites that a state dict has."""
-        for key in state_dict:
-            site = key.removeprefix(prefix).split(".")[0]
-            function, _, index = site.rpartition("_")
-            is_here = key.startswith(prefix) and function in self._call_choices
-            if is_here and index.isdecimal() and site not in self._modules:
-                self._add_site(function, int(index))
+        add_call_sites(
+            self, (k.removeprefix(prefix) for k in state_dict if k.startswith(prefix))
+        )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def __reduce_ex__(self, protocol: Any) -> Any:

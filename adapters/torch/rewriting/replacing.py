@@ -18,6 +18,7 @@ from qcore.adapters.torch.nn.modules._utils import QuantizedModule, QuantMixin
 from qcore.adapters.torch.nn.modules.registry import quantized_class
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.adapters.torch.quantizer.descriptor import ScaledQuantDescriptor
+from qcore.adapters.torch.quantizer.lookup import quantizers_of
 from qcore.adapters.torch.rewriting.functional_hook import add_function_quantizers
 from qcore.adapters.torch.rewriting.fused_paths import leave_fused_paths
 
@@ -146,12 +147,6 @@ def _quantized(module: nn.Module, choice: ModuleChoice) -> nn.Module:
         made.output_quantizer = choice.output.make()
         made.register_forward_hook(_quantize_output)
     return made.train(module.training)
-
-
-def quantizers_of(module: nn.Module, of: str, /) -> list[TensorQuantizer]:
-    """Return a module's quantizers of its ``"input"`` or ``"weight"``."""
-    one = getattr(module, f"_{of}_quantizer", None)
-    return list(getattr(module, f"_{of}_quantizers", ())) if one is None else [one]
 
 
 def _quantize_output(

@@ -16,13 +16,13 @@ from array_api_compat import torch as xp
 from torch import nn
 
 from qcore.adapters.torch.calibration.batches import device_of
+from qcore.adapters.torch.quantizer.lookup import named_quantizers
 from qcore.adapters.torch.rewriting.replacing import replace_modules
 from qcore.adapters.torch.rewriting.residuals import quantize_residuals
 from qcore.adapters.torch.saving.architecture import architecture, check_architecture
 from qcore.adapters.torch.saving.quantizers import (
     SavedQuantizers,
     describe_quantizers,
-    named_quantizers,
 )
 from qcore.adapters.torch.saving.safetensors import read_tensors, write_tensors
 from qcore.errors import FileFormatError

@@ -15,8 +15,13 @@ from qcore.adapters.torch.configuration.choices import (
 from qcore.adapters.torch.nn.modules._utils import QuantizedModule
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.adapters.torch.quantizer.descriptor import ScaledQuantDescriptor
+from qcore.adapters.torch.quantizer.lookup import named_quantizers
 from qcore.adapters.torch.quantizer.stages import Stages
-from qcore.adapters.torch.rewriting.functional_hook import QuantizesCalls
+from qcore.adapters.torch.rewriting.functional_hook import (
+    QuantizesCalls,
+    add_call_sites,
+    call_choices,
+)
 from qcore.adapters.torch.rewriting.residuals import NAME as RESIDUAL
 
 _FORMAT = ("num_bits", "unsigned", "narrow_range")
@@ -26,15 +31,6 @@ _CHILDREN = {
     "output": ("output_quantizer",),
 }
 """What the quantizers of a module's tensors are called, or the first of a list."""
-
-
-def named_quantizers(model: nn.Module, /) -> dict[str, TensorQuantizer]:
-    """Return the quantizers of a model by name."""
-    return {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, TensorQuantizer)
-    }
 
 
 def describe_quantizers(model: nn.Module, /) -> dict[str, Any]:
@@ -52,7 +48,7 @@ def describe_quantizers(model: nn.Module, /) -> dict[str, Any]:
         "calls": {
             name: {
                 function: {of: _told(choice) for of, choice in operands.items()}
-                for function, operands in module._call_choices.items()
+                for function, operands in call_choices(module).items()
             }
             for name, module in model.named_modules()
             if isinstance(module, QuantizesCalls)
@@ -156,12 +152,10 @@ class SavedQuantizers:
             module = model.get_submodule(owner)
             assert isinstance(module, QuantizesCalls)
             path = f"{owner}." if owner else ""
-            for name in self.described:
-                if name.startswith(path):
-                    site = name.removeprefix(path).split(".")[0]
-                    function, _, index = site.rpartition("_")
-                    if function in module._call_choices and index.isdecimal():
-                        module._site(function, int(index))
+            add_call_sites(
+                module,
+                (n.removeprefix(path) for n in self.described if n.startswith(path)),
+            )
 
     def settle(self, name: str, model: nn.Module, /) -> TensorQuantizer:
         """Return the quantizer of a name, with its format and stages."""

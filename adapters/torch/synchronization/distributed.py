@@ -13,7 +13,7 @@ from array_api_compat import device as device_of
 from array_api_compat import torch as xp
 from torch import distributed, nn
 
-from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
+from qcore.adapters.torch.quantizer.lookup import named_quantizers
 from qcore.adapters.torch.synchronization.meeting import Meeting, is_distributed
 from qcore.libraries import library_name
 from qcore.statistics import Histogram, MovingRange, Statistics
@@ -61,9 +61,9 @@ def sync_statistics(
     depends.
     """
     calibrators = {
-        name: (module.calibrator, module.device)
-        for name, module in model.named_modules()
-        if isinstance(module, TensorQuantizer) and module.calibrator is not None
+        name: (quantizer.calibrator, quantizer.device)
+        for name, quantizer in named_quantizers(model).items()
+        if quantizer.calibrator is not None
     }
     own = {name: calibrator.statistics for name, (calibrator, _) in calibrators.items()}
     merged = sync(own, group, timeout=timeout)

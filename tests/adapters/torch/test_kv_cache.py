@@ -156,11 +156,6 @@ def data(*shape: int, seed: int = 0, dtype=torch.float32) -> torch.Tensor:
     return torch.randn(shape, generator=generator).to(dtype)
 
 
-def held(cache: KVCacheLayer) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what a cache holds: an update of no positions."""
-    return cache.update(*(torch.zeros(2, 3, 0, width) for width in (8, 5)))
-
-
 def held_shape(cache: KVCacheLayer) -> tuple[int, ...]:
     return tuple(cache.keys.all(torch.float32).shape)
 

@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
 from qcore import QuantError
 from qcore.adapters.torch.amct.quant_calibration_config import QuantCalibrationConfig
@@ -16,48 +14,6 @@ parse = QuantCalibrationConfig.parse
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "kv_cache.txt"
-
-
-def error(x: torch.Tensor, scale: np.ndarray, offset: np.ndarray) -> float:
-    """Return the mean squared error of q = round(x / s) + o, x = (q - o) * s."""
-    x = x.double().numpy()
-    codes = np.clip(np.round(x / scale) + offset, -128, 127)
-    return float(np.mean(((codes - offset) * scale - x) ** 2))
-
-
-def ifmr(x: torch.Tensor, asymmetric: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return AMCT's scale and offset: the upper end is searched on the data itself."""
-    values = np.sort(x.double().numpy().ravel())
-    rank = int(0.999999 * values.size)
-    hi, lo = max(values[rank - 1], 0), min(values[values.size - rank], 0)
-    found = []
-    for factor in np.arange(0.7, 1.3, 0.01):
-        scale = (hi * factor - lo) / 255
-        if not asymmetric:
-            scale = max(hi, -lo) * factor / (128 if -lo > hi else 127)
-        offset = -np.round(lo / scale) - 128 if asymmetric else 0
-        found.append((error(x, scale, offset), scale, offset))
-    return min(found)[1:]
-
-
-def hfmg(x: torch.Tensor, bins: int = 4096) -> tuple[np.ndarray, np.ndarray]:
-    """Return AMCT's scale and offset: the emptier tail is cut again and again."""
-    x = x.double()
-    lo, width = min(x.min().item(), 0), x.max().item()
-    counts, edges = np.histogram(x.numpy(), bins, (lo, width))
-    step = max(-(-x.numel() // 100_000), 1)
-    left, right, found = 0, bins, []
-    while right - left > bins // 4:
-        dropped = np.cumsum(counts[left:right]), np.cumsum(counts[left:right][::-1])
-        from_left, from_right = (int(np.searchsorted(d, step)) + 1 for d in dropped)
-        if from_left > from_right:
-            left += from_left
-        else:
-            right -= from_right
-        scale = (max(edges[right], 0) - min(edges[left], 0)) / 255
-        offset = np.round(-128 - min(edges[left], 0) / scale)
-        found.append((error(x, scale, offset), scale, offset))
-    return min(found)[1:]
 
 
 def test_s5_5_defaults_are_those_documented():

@@ -19,9 +19,9 @@ from qcore.adapters.torch.nn.modules.quant_linear import QuantLinear
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.adapters.torch.quantize import quantize
 from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
+from qcore.adapters.torch.quantizer.lookup import named_quantizers
 from qcore.adapters.torch.rewriting.residuals import quantize_residuals
 from qcore.adapters.torch.saving.files import restore, save, saved_config
-from qcore.adapters.torch.saving.quantizers import named_quantizers
 
 X = torch.randn(4, 3, 6, 6, generator=torch.manual_seed(0))
 HISTOGRAMS = [{"input": {"calib_method": "mse"}, "weight": {"axis": 0}}]

@@ -14,7 +14,7 @@ from torch import nn
 from qcore import NoDataError
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.adapters.torch.quantize import quantize
-from qcore.adapters.torch.saving.quantizers import named_quantizers
+from qcore.adapters.torch.quantizer.lookup import named_quantizers
 from qcore.adapters.torch.sensitivity import Sensitivity, sensitivity
 
 X = torch.randn(12, 8, generator=torch.manual_seed(0))
