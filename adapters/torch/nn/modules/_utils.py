@@ -21,6 +21,7 @@ class QuantizedModule:
     """
 
     default_quant_desc_input: ClassVar[Descriptor] = QUANT_DESC_8BIT_PER_TENSOR
+    _input_quantizer: TensorQuantizer
 
     @classmethod
     def set_default_quant_desc_input(cls, value: Descriptor) -> None:
@@ -121,7 +122,7 @@ class QuantMixin(QuantizedModule):
         """
         cls.default_quant_desc_weight = _copied(value)
 
-    def init_quantizer(  # type: ignore[override]
+    def init_quantizer(
         self,
         quant_desc_input: Descriptor,
         quant_desc_weight: Descriptor,
@@ -140,7 +141,7 @@ class QuantMixin(QuantizedModule):
         _check_caller(type(self))
         self._add_quantizers(quant_desc_input, quant_desc_weight, num_layers)
 
-    def _add_quantizers(  # type: ignore[override]
+    def _add_quantizers(
         self,
         quant_desc_input: Descriptor,
         quant_desc_weight: Descriptor,

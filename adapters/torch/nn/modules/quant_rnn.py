@@ -86,7 +86,7 @@ class QuantLSTM(QuantMixin, nn.LSTM):
         self.init_quantizer(*descriptors)
         self.to(next(self.parameters()).device)
 
-    def _add_quantizers(  # type: ignore[override]
+    def _add_quantizers(
         self,
         quant_desc_input: Descriptor,
         quant_desc_weight: Descriptor,
