@@ -24,10 +24,10 @@ def quantize(
     model : Module
         Changed in place; copy it first (`copy.deepcopy`) to keep the float one.
     config : optional
-        Which modules and how, see `config`: rules as data, text or a path, the name of
-        a preset, or a configuration of TensorRT Model Optimizer. By default
-        ``"int8"``: weights per output channel, so that the layer's output changes
-        least; activations per tensor, with a zero point. TensorRT needs
+        Which modules and how, as of `configuration.reading`: rules as data, text or a
+        path, the name of a preset, or a configuration of TensorRT Model Optimizer. By
+        default ``"int8"``: weights per output channel, so that the layer's output
+        changes least; activations per tensor, with a zero point. TensorRT needs
         ``"int8_symmetric"``.
     forward_loop : callable or iterable, optional
         Data, or what runs the model on it, see `calibrate`. If left out, activations

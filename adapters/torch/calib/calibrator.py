@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from array_api_compat import torch as xp
 
-from qcore.adapters.torch.quantizer.descriptor import integers
+from qcore.adapters.torch.quantizer.descriptor import format_of_bits
 from qcore.calibrate import compute_range
 from qcore.granularity import PerChannel, PerTensor
 from qcore.qparams import amax_from_range
@@ -45,7 +45,7 @@ class _Calibrator(ABC):
     ) -> None:
         if spec is None:
             granularity = PerTensor() if axis is None else PerChannel(axis)
-            spec = QuantSpec(integers(num_bits, unsigned, False), granularity)
+            spec = QuantSpec(format_of_bits(num_bits, unsigned, False), granularity)
         self._num_bits, self._axis, self._unsigned = num_bits, axis, unsigned
         self.spec = spec
         self.statistics: Any = None

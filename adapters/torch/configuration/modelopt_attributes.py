@@ -8,6 +8,7 @@ from torch import nn
 from qcore.adapters.torch.configuration.choices import QuantizerChoice
 from qcore.adapters.torch.quantizer.descriptor import ScaledQuantDescriptor
 from qcore.errors import nearest
+from qcore.formats import parse_format
 from qcore.spec import E4M3, E8M0
 
 _FLOATS = {
@@ -122,7 +123,7 @@ def _format(num_bits: Any) -> dict[str, Any]:
 
 def _amax(attributes: Mapping[str, Any]) -> float | None:
     if attributes.get("use_constant_amax"):
-        return 448.0  # the largest float8_e4m3fn, as there
+        return float(parse_format(E4M3).max)  # as there
     found = attributes.get("constant_amax")
     return None if found is None else float(found)
 

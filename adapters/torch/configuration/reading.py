@@ -37,12 +37,15 @@ import yaml
 
 from qcore.adapters.torch.configuration.choices import Config
 from qcore.adapters.torch.configuration.modelopt import read_modelopt
+from qcore.adapters.torch.configuration.modelopt_attributes import plain
 from qcore.adapters.torch.configuration.presets import PRESETS
 from qcore.adapters.torch.configuration.rules import read_rules
 from qcore.errors import nearest
 
 DEFAULT = "int8"
 """The preset where there is no configuration."""
+
+_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def read_config(config: Any = None, /) -> Config:
@@ -67,8 +70,7 @@ def read_config(config: Any = None, /) -> Config:
     data = DEFAULT if config is None else config
     if isinstance(data, str | os.PathLike):
         data = _from_text(data)
-    if hasattr(data, "model_dump"):
-        data = data.model_dump(exclude_unset=True)
+    data = plain(data)
     if isinstance(data, Mapping) and "quant_cfg" in data:
         return read_modelopt(data)
     if isinstance(data, Mapping) and "rules" in data:
@@ -89,13 +91,7 @@ def _from_text(given: str | os.PathLike[str]) -> Any:
     """Return the data of a preset's name, of a file or of text."""
     if isinstance(given, str) and given in PRESETS:
         return [{"preset": given}]
-    is_file = isinstance(given, os.PathLike) or given.endswith(
-        (
-            ".yaml",
-            ".yml",
-            ".json",
-        )
-    )
+    is_file = isinstance(given, os.PathLike) or given.endswith(_SUFFIXES)
     text = Path(given).read_text("utf-8") if is_file else str(given)
     try:
         data = yaml.safe_load(text)

@@ -1,4 +1,4 @@
-"""Rules that say which modules are quantized, and how; `config` has the form."""
+"""Rules that say which modules are quantized, and how; `reading` has the form."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields

@@ -5,8 +5,12 @@ from typing import Any
 import torch
 from array_api_compat import torch as xp
 
-from qcore.adapters.torch.functions.calling import applied, as_tensor, with_apply
-from qcore.clipping import gradient_within
+from qcore.adapters.torch.functions.calling import (
+    applied,
+    as_tensor,
+    gradients_within,
+    with_apply,
+)
 from qcore.tensor_quant import fake_affine_tensor_quant as portable
 
 
@@ -35,8 +39,7 @@ class FakeAffineTensorQuantFunction(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
         """Return the gradient of the inputs within the range."""
-        of_inputs = gradient_within(gradient, *ctx.saved_tensors, xp=xp)
-        return of_inputs, *(None,) * (len(ctx.needs_input_grad) - 1)
+        return gradients_within(ctx, gradient, *ctx.saved_tensors)
 
 
 @with_apply(FakeAffineTensorQuantFunction)

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from typing import Any, TypedDict, TypeVar
 
 import torch
+from array_api_compat import torch as xp
 
+from qcore.clipping import gradient_within
 from qcore.libraries import load_backends
 
 load_backends("torch")  # which cannot be done while compiling
@@ -75,6 +77,17 @@ def with_apply(
 def applied(function: type[torch.autograd.Function], *given: Any) -> Any:
     """Return what ``function.apply`` does, which PyTorch leaves without types."""
     return function.apply(*given)  # type: ignore[no-untyped-call]
+
+
+def gradients_within(
+    ctx: Any, gradient: torch.Tensor, inputs: torch.Tensor, low: Any, high: Any, /
+) -> tuple[torch.Tensor | None, ...]:
+    """Return the gradients of all arguments of a function: None but for the inputs.
+
+    That passes straight through where ``low <= inputs <= high``.
+    """
+    of_inputs = gradient_within(gradient, inputs, low, high, xp=xp)
+    return of_inputs, *(None,) * (len(ctx.needs_input_grad) - 1)
 
 
 def as_tensor(value: Any, inputs: torch.Tensor, /) -> torch.Tensor:

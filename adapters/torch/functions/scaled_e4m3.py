@@ -10,9 +10,13 @@ import torch
 from array_api_compat import torch as xp
 
 import qcore
-from qcore.adapters.torch.functions.calling import applied, as_tensor, with_apply
+from qcore.adapters.torch.functions.calling import (
+    applied,
+    as_tensor,
+    gradients_within,
+    with_apply,
+)
 from qcore.adapters.torch.operators.fake_quantize import fake_quantize
-from qcore.clipping import gradient_within
 
 _SPEC = qcore.QuantSpec("float8_e4m3fn")
 
@@ -46,8 +50,7 @@ class ScaledE4M3Function(torch.autograd.Function):
         """Return the gradient of the inputs where they do not saturate."""
         inputs, amax = ctx.saved_tensors
         amax = _known(amax, inputs)
-        of_inputs = gradient_within(gradient, inputs, -amax, amax, xp=xp)
-        return of_inputs, *(None,) * (len(ctx.needs_input_grad) - 1)
+        return gradients_within(ctx, gradient, inputs, -amax, amax)
 
 
 def _known(amax: torch.Tensor | None, inputs: torch.Tensor) -> torch.Tensor:

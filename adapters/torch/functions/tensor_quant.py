@@ -15,17 +15,10 @@ from qcore.adapters.torch.functions.calling import (
     Settings,
     applied,
     as_tensor,
+    gradients_within,
     resolved,
     with_apply,
 )
-from qcore.clipping import gradient_within
-
-
-def straight_through(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
-    """Return the gradients of all arguments: that of the inputs, and None."""
-    inputs, amax = ctx.saved_tensors
-    of_inputs = gradient_within(gradient, inputs, -amax, amax, xp=xp)
-    return of_inputs, *(None,) * (len(ctx.needs_input_grad) - 1)
 
 
 class TensorQuantFunction(torch.autograd.Function):
@@ -60,7 +53,8 @@ class TensorQuantFunction(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor, _: torch.Tensor) -> tuple[Any, ...]:
         """Return the gradient of the inputs where they are not clipped."""
-        return straight_through(ctx, gradient)
+        inputs, amax = ctx.saved_tensors
+        return gradients_within(ctx, gradient, inputs, -amax, amax)
 
 
 class FakeTensorQuantFunction(torch.autograd.Function):
@@ -93,7 +87,8 @@ class FakeTensorQuantFunction(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
         """Return the gradient of the inputs where they are not clipped."""
-        return straight_through(ctx, gradient)
+        inputs, amax = ctx.saved_tensors
+        return gradients_within(ctx, gradient, inputs, -amax, amax)
 
 
 class LegacyFakeTensorQuantFunction(FakeTensorQuantFunction):

@@ -6,7 +6,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
@@ -21,7 +21,7 @@ from qcore.statistics import Histogram, Range
 
 _log = logging.getLogger(__name__)
 
-E4M3 = (4, 3)
+E4M3_WIDTHS = (4, 3)
 """What `num_bits` is for float8_e4m3fn: the widths of its exponent and mantissa."""
 
 
@@ -153,7 +153,9 @@ class ScaledQuantDescriptor:
             made = block_spec(name, axis, scale_rounding=self.scale_rounding)
             blocks = granularity if self.block_sizes else made.granularity
             return QuantSpec(made.format, blocks, **how, scale_format=made.scale_format)
-        fmt = integers(given["num_bits"], given["unsigned"], given["narrow_range"])
+        fmt = format_of_bits(
+            given["num_bits"], given["unsigned"], given["narrow_range"]
+        )
         fmt = fmt if name is None else parse_format(name)
         return QuantSpec(fmt, granularity, **how, scale_format=self.scale_format)
 
@@ -167,10 +169,11 @@ class ScaledQuantDescriptor:
 
     def dict(self) -> Mapping[str, Any]:
         """Return the keywords that differ from their defaults, in plain values."""
+        defaults: dict[str, Any] = {field.name: field.default for field in fields(self)}
         found = {
-            field.name: getattr(self, field.name)
-            for field in fields(self)
-            if not np.array_equal(getattr(self, field.name), _default(field))
+            name: getattr(self, name)
+            for name, default in defaults.items()
+            if not np.array_equal(getattr(self, name), default)
         }
         return found | ({} if self.amax is None else {"amax": self.amax.tolist()})
 
@@ -223,16 +226,16 @@ _BOOLEANS = (
 )
 
 
-def integers(num_bits: Any, unsigned: bool, narrow_range: bool, /) -> Format:
+def format_of_bits(num_bits: Any, unsigned: bool, narrow_range: bool, /) -> Format:
     """Return the format that `num_bits` means; (4, 3) is float8_e4m3fn."""
-    if num_bits == E4M3:
+    if num_bits == E4M3_WIDTHS:
         return parse_format("float8_e4m3fn")
     return IntFormat(num_bits, not unsigned, narrow_range and not unsigned)
 
 
 def _num_bits(given: Any) -> int | tuple[int, int]:
-    if isinstance(given, tuple | list) and tuple(given) == E4M3:
-        return E4M3
+    if isinstance(given, tuple | list) and tuple(given) == E4M3_WIDTHS:
+        return E4M3_WIDTHS
     if not isinstance(given, int) or isinstance(given, bool):
         raise TypeError(f"`num_bits` must be an integer or (4, 3); got {given!r}.")
     if given < 0:
@@ -250,10 +253,6 @@ def _axis(given: Any) -> int | tuple[int, ...] | None:
             f"`axis` must be an integer or a tuple of integers; got {given!r}."
         ) from None
     return axis if isinstance(axis, int) else tuple(axis)
-
-
-def _default(field: Field[Any]) -> Any:
-    return field.default
 
 
 def _amax(given: Any) -> np.ndarray | None:

@@ -1,5 +1,7 @@
 """ONNX Runtime on exported models: what is written, computed node by node."""
 
+import io
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -7,6 +9,7 @@ import torch
 from onnx import TensorProto, helper
 
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
+from qcore.adapters.torch.onnx.export import enable_onnx_export
 
 INTEGERS = ("INT8", "UINT8", "INT16", "UINT16", "INT4", "UINT4")
 
@@ -25,6 +28,22 @@ def calibrate(model, *args):
         quantizer.enable_quant()
         quantizer.disable_calib()
     return model
+
+
+def exported(model, *args, **options):
+    """Return the model that plain torch.onnx.export makes in the block."""
+    file = io.BytesIO()
+    with enable_onnx_export():
+        program = torch.onnx.export(
+            model,
+            args,
+            file if options.get("dynamo") is False else None,
+            verbose=False,
+            **options,
+        )
+    if program is not None:
+        return program.model_proto
+    return onnx.load_model_from_string(file.getvalue())
 
 
 def nodes(model, kind="QuantizeLinear"):

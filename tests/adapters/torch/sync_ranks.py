@@ -156,7 +156,7 @@ def subgroup(rank: int, write: Callable[[str, Any], None]) -> None:
 def held(net: Net) -> dict[str, Any]:
     """Return what the calibrators of inputs hold."""
     states = {
-        f"{name}._input_quantizer": layer.input_quantizer._calibrator.statistics
+        f"{name}._input_quantizer": layer.input_quantizer.calibrator.statistics
         for name, layer in net.named_children()
     }
     return {name: state for name, state in states.items() if state is not None}

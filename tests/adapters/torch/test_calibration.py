@@ -41,8 +41,8 @@ def test_s3_11_ranges_are_of_the_data_and_quantization_is_on_afterwards():
     assert layer.input_quantizer.amax == x.abs().max()
     largest = layer.weight.abs().amax(1, keepdim=True)
     assert torch.equal(layer.weight_quantizer.amax, largest)
-    assert layer.input_quantizer._if_quant
-    assert not layer.input_quantizer._if_calib
+    assert layer.input_quantizer.stages.quantizes
+    assert not layer.input_quantizer.stages.calibrates
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -62,7 +62,7 @@ def test_ranges_are_those_of_the_core(method):
     lo, hi = compute_range(seen, QuantSpec(symmetric=False), method)
 
     found = calibrate(quantizer(method, symmetric=False), [data()])
-    assert found._range.tolist() == [lo.item(), hi.item()]
+    assert found.ends() == (lo.item(), hi.item())
 
 
 def test_channels_of_activations_have_their_own_ranges():
@@ -187,8 +187,8 @@ def test_modes_are_as_before_after_an_exception():
 
     with pytest.raises(KeyboardInterrupt):
         calibrate(model, loop)
-    assert [q._if_quant for q in model] == [True, False]
-    assert not any(q._if_calib for q in model)
+    assert [q.stages.quantizes for q in model] == [True, False]
+    assert not any(q.stages.calibrates for q in model)
     assert model.training
     assert not model._forward_hooks
 
@@ -238,7 +238,7 @@ def test_unseen_quantizers_are_disabled_if_not_strict(caplog):
     model = nn.ModuleDict({"a": quantizer(), "b": quantizer()})
 
     calibrate(model, lambda model: model["a"](data()), strict=False)
-    assert model["b"]._disabled
+    assert not model["b"].is_enabled
     assert "saw no data: b" in caplog.text
 
 

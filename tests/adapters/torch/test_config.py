@@ -85,7 +85,7 @@ def test_axes_have_names(module, output, reduced, activation):
 def test_dynamic_quantizers_have_no_calibrator():
     choice = chosen([{"input": {"dynamic": True}}], nn.Linear(2, 2))
 
-    assert choice.input.make()._calibrator is None
+    assert choice.input.make().calibrator is None
 
 
 @pytest.mark.parametrize("preset", PRESETS)

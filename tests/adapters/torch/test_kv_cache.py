@@ -13,14 +13,13 @@ from qcore import (
     Histogram,
     PerChannel,
     PerTensor,
-    QParams,
     QuantError,
     QuantSpec,
-    qparams_from_amax,
 )
 from qcore.adapters.records import amct
 from qcore.adapters.torch.amct.quant_calibration_op import QuantCalibrationOp
-from qcore.adapters.torch.kv_cache.cache import KVCache, KVCacheLayer
+from qcore.adapters.torch.kv_cache.cache import KVCache
+from tests.adapters.torch.kv_cache_layers import data, held_shape, layer, scales
 
 HEADS, WIDTH, LAYERS, WORDS, STEPS = 4, 16, 3, 50, 64
 
@@ -138,26 +137,6 @@ def test_a_decoder_reads_64_words_with_scales_of_statistics(
     expected, nbytes = exact
     assert least_cosine(read(decoder, TEXT, cache), expected) >= 0.99
     assert cache.nbytes == nbytes / share
-
-
-def scales(
-    amax: float = 4.0, spec: str | QuantSpec = "int8", shape: tuple[int, ...] = ()
-) -> QParams:
-    spec = spec if isinstance(spec, QuantSpec) else QuantSpec(spec)
-    return qparams_from_amax(torch.full(shape, amax), spec)
-
-
-def layer(spec: str | QuantSpec = "int8", **options) -> KVCacheLayer:
-    return KVCacheLayer(scales(4.0, spec), scales(2.0, spec), **options)
-
-
-def data(*shape: int, seed: int = 0, dtype=torch.float32) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(shape, generator=generator).to(dtype)
-
-
-def held_shape(cache: KVCacheLayer) -> tuple[int, ...]:
-    return tuple(cache.keys.all(torch.float32).shape)
 
 
 def test_what_is_no_cache_is_refused():

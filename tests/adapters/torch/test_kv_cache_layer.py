@@ -17,22 +17,7 @@ from qcore import (
     qparams_from_data,
 )
 from qcore.adapters.torch.kv_cache.cache import KVCacheLayer
-
-
-def scales(
-    amax: float = 4.0, spec: str | QuantSpec = "int8", shape: tuple[int, ...] = ()
-) -> QParams:
-    spec = spec if isinstance(spec, QuantSpec) else QuantSpec(spec)
-    return qparams_from_amax(torch.full(shape, amax), spec)
-
-
-def layer(spec: str | QuantSpec = "int8", **options) -> KVCacheLayer:
-    return KVCacheLayer(scales(4.0, spec), scales(2.0, spec), **options)
-
-
-def data(*shape: int, seed: int = 0, dtype=torch.float32) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(shape, generator=generator).to(dtype)
+from tests.adapters.torch.kv_cache_layers import data, held_shape, layer, scales
 
 
 def by_hand(x: torch.Tensor, scale: float, qmax: int) -> torch.Tensor:
@@ -165,10 +150,6 @@ def test_reset_forgets_and_keeps_the_memory(filled: KVCacheLayer):
     assert (filled.length, filled.nbytes) == (0, size)
     filled.update(data(5, 1, 2, 8), data(5, 1, 2, 5))  # of another batch
     assert held_shape(filled) == (5, 1, 2, 8)
-
-
-def held_shape(cache: KVCacheLayer) -> tuple[int, ...]:
-    return tuple(cache.keys.all(torch.float32).shape)
 
 
 def test_reorder_takes_other_entries_of_the_batch(filled: KVCacheLayer):

@@ -110,7 +110,7 @@ def test_s3_92_a_state_dict_makes_a_fresh_quantizer_the_same(
 ) -> None:
     quantizer = make()
     told = {**quantizer.descriptor.dict(), "amax": None}
-    fresh = TensorQuantizer(QuantDescriptor(**told), if_clip=quantizer._if_clip)
+    fresh = TensorQuantizer(QuantDescriptor(**told), if_clip=quantizer.stages.clips)
     fresh.load_state_dict(saved_and_loaded(quantizer.state_dict(), map_location="cpu"))
     assert torch.equal(fresh(X), quantizer(X))
     assert fresh.state_dict().keys() == quantizer.state_dict().keys()

@@ -23,7 +23,15 @@ from qcore.adapters.torch.onnx.export import enable_onnx_export, export_onnx
 from qcore.adapters.torch.operators.fake_quantize import quantize
 from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
 from qcore.errors import NoDataError, QuantError
-from tests.adapters.torch.onnx_runs import calibrate, codes, constant, grids, nodes, run
+from tests.adapters.torch.onnx_runs import (
+    calibrate,
+    codes,
+    constant,
+    exported,
+    grids,
+    nodes,
+    run,
+)
 
 # PyTorch's exporters warn of themselves.
 pytestmark = [
@@ -60,18 +68,6 @@ def row():
     return torch.randn(2, 6, generator=torch.Generator().manual_seed(1))
 
 
-def exported(model, x, **options):
-    """Return what plain torch.onnx.export makes in the block."""
-    file = io.BytesIO()
-    with enable_onnx_export():
-        program = torch.onnx.export(
-            model, (x,), file if options.get("dynamo") is False else None, **options
-        )
-    if program is not None:
-        return program.model_proto
-    return onnx.load_model_from_string(file.getvalue())
-
-
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """Return the model, and what each way to export it writes."""
@@ -86,7 +82,7 @@ def files(tmp_path_factory):
         file=onnx.load(path),
         older=onnx.load(folder / "older.onnx"),
         codes=onnx.load(folder / "codes.onnx"),
-        plain=exported(model, picture(), verbose=False),
+        plain=exported(model, picture()),
         folder=folder,
     )
 

@@ -11,12 +11,18 @@ from onnx.reference import ReferenceEvaluator
 from torch import nn
 
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
-from qcore.adapters.torch.onnx.export import enable_onnx_export
 from qcore.adapters.torch.onnx.operators import quantize_dequantize
 from qcore.adapters.torch.operators.fake_quantize import quantize
 from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
 from qcore.errors import QuantError
-from tests.adapters.torch.onnx_runs import calibrate, codes, node_type, nodes, run
+from tests.adapters.torch.onnx_runs import (
+    calibrate,
+    codes,
+    exported,
+    node_type,
+    nodes,
+    run,
+)
 
 # PyTorch's exporters warn of themselves.
 pytestmark = [
@@ -83,18 +89,6 @@ def data():
     # Beyond 2^31 steps onnxruntime 1.31 wraps int8 codes of blocks.
     x[1, 2, 3, :4] = torch.tensor([1e6, -1e6, 0.0, 1e-30])
     return x
-
-
-def exported(model, *args, **options):
-    """Return the model that plain torch.onnx.export writes."""
-    file = io.BytesIO()
-    with enable_onnx_export():
-        program = torch.onnx.export(
-            model, args, None if options["dynamo"] else file, verbose=False, **options
-        )
-    if program is not None:
-        return program.model_proto
-    return onnx.load_model_from_string(file.getvalue())
 
 
 def made(descriptors, dynamo):

@@ -13,23 +13,12 @@ from qcore import FileFormatError, NoDataError, NonFiniteError, QuantError
 from qcore.adapters.amct_pytorch.nn.module.quantization import quant_calibration_op
 from qcore.adapters.records import amct
 from qcore.adapters.torch.amct.quant_calibration_op import QuantCalibrationOp
+from tests.adapters.torch.amct_calibration import factors, skewed
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "kv_cache.txt"
-
-
-def skewed(seed: int, *shape: int) -> torch.Tensor:
-    """Return data with a long upper tail and a short lower one."""
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(shape, generator=generator)
-    return torch.where(x > 0, x * x, 0.3 * x)
-
-
-def factors(path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
-    recorded = amct.read(path)[name].kv_cache_value
-    return np.float32(recorded.scale), np.int64(recorded.offset)
 
 
 def test_s5_1_data_passes_and_factors_are_written(path: Path):

@@ -6,25 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from qcore.adapters.records import amct
 from qcore.adapters.torch.amct.quant_calibration_op import QuantCalibrationOp
+from tests.adapters.torch.amct_calibration import factors, skewed
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "kv_cache.txt"
-
-
-def skewed(seed: int, *shape: int) -> torch.Tensor:
-    """Return data with a long upper tail and a short lower one."""
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(shape, generator=generator)
-    return torch.where(x > 0, x * x, 0.3 * x)
-
-
-def factors(path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
-    recorded = amct.read(path)[name].kv_cache_value
-    return np.float32(recorded.scale), np.int64(recorded.offset)
 
 
 def error(x: torch.Tensor, scale: np.ndarray, offset: np.ndarray) -> float:

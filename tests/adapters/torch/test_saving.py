@@ -130,8 +130,8 @@ def test_statistics_come_back_if_they_were_asked_for(path: Path) -> None:
     model = quantize(float_net(), HISTOGRAMS, [X])
     restored = round_trip(model, float_net(), path, statistics=True)
     for name, quantizer in named_quantizers(model).items():
-        ours = named_quantizers(restored)[name]._calibrator.statistics
-        seen = quantizer._calibrator.statistics
+        ours = named_quantizers(restored)[name].calibrator.statistics
+        seen = quantizer.calibrator.statistics
         for field in seen.array_fields():
             pair = getattr(ours, field), getattr(seen, field)
             assert torch.equal(*pair)
@@ -148,7 +148,7 @@ def test_another_method_can_be_chosen_after_restoring(path: Path) -> None:
 
 def test_statistics_are_left_out_else(path: Path) -> None:
     restored = round_trip(quantize(float_net(), "int8", [X]), float_net(), path)
-    found = [q._calibrator.statistics for q in named_quantizers(restored).values()]
+    found = [q.calibrator.statistics for q in named_quantizers(restored).values()]
     assert found == [None] * 4
 
 

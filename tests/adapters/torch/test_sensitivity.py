@@ -3,6 +3,7 @@
 import contextlib
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ def sqnr(model: nn.Module, enabled: set[str]) -> float:
     """Return what the quantizers of some layers alone lose, in dB, by numpy."""
     wanted = float_net()(X).detach().numpy().astype(np.float64)
     for name, quantizer in named_quantizers(model).items():
-        quantizer._disabled = name.split(".")[0] not in enabled
+        is_enabled = name.split(".")[0] in enabled
+        quantizer.stages = replace(quantizer.stages, is_enabled=is_enabled)
     got = model(X).detach().numpy()
     return float(10 * np.log10((wanted**2).sum() / ((wanted - got) ** 2).sum()))
 
@@ -107,7 +109,7 @@ def test_another_metric_is_called_with_model_and_loader(
 
 def test_what_is_no_number_comes_first(model: nn.Sequential) -> None:
     def metric(model: Any, _: Any) -> float:
-        return np.nan if not model[3].input_quantizer._disabled else 1.0
+        return np.nan if model[3].input_quantizer.is_enabled else 1.0
 
     assert next(iter(sensitivity(model, [X], metric).values)) == "3"
 
@@ -136,11 +138,11 @@ def test_all_is_as_before_whatever_happens(
     model[0].input_quantizer.disable()
     model[3].input_quantizer.enable_calib()
     before, text = [m.training for m in model.modules()], str(model)
-    seen = model[3].input_quantizer._calibrator.statistics
+    seen = model[3].input_quantizer.calibrator.statistics
     with contextlib.suppress(BrokenError):
         sensitivity(model, loader, metric)
     assert ([m.training for m in model.modules()], str(model)) == (before, text)
-    assert model[3].input_quantizer._calibrator.statistics is seen
+    assert model[3].input_quantizer.calibrator.statistics is seen
     assert torch.is_grad_enabled()
 
 

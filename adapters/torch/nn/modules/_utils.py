@@ -207,6 +207,11 @@ def pop_quant_desc_in_kwargs(
     return found[0] if input_only else tuple(found)
 
 
+def pop_place(kwargs: dict[str, Any], /) -> dict[str, Any]:
+    """Take `device` and `dtype`, which are torch's, out of keywords; return them."""
+    return {key: kwargs.pop(key) for key in ("device", "dtype") if key in kwargs}
+
+
 class UnknownKeywordError(TypeError, KeyError):
     """A quantized module was given a keyword it does not know."""
 

@@ -12,6 +12,7 @@ from torch.nn.modules.utils import _ntuple
 from qcore.adapters.torch.nn.modules._utils import (
     Descriptor,
     QuantMixin,
+    pop_place,
     pop_quant_desc_in_kwargs,
 )
 from qcore.adapters.torch.quantizer import quant_descs
@@ -131,7 +132,7 @@ class _QuantConv(_QuantConvNd):
         padding_mode: str = "zeros",
         **kwargs: Any,
     ) -> None:
-        place = {k: kwargs.pop(k) for k in ("device", "dtype") if k in kwargs}
+        place = pop_place(kwargs)
         descriptors = pop_quant_desc_in_kwargs(type(self), **kwargs)
         sized = _ntuple(self._dimensions)  # type: ignore[no-untyped-call]
         super().__init__(
@@ -199,7 +200,7 @@ class _QuantConvTranspose(_QuantConvNd):
                 f"`padding_mode` of {type(self).__name__} must be 'zeros'; got "
                 f"{padding_mode!r}."
             )
-        place = {k: kwargs.pop(k) for k in ("device", "dtype") if k in kwargs}
+        place = pop_place(kwargs)
         descriptors = pop_quant_desc_in_kwargs(type(self), **kwargs)
         sized = _ntuple(self._dimensions)  # type: ignore[no-untyped-call]
         super().__init__(

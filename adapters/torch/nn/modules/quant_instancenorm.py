@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from qcore.adapters.torch.nn.modules._utils import pop_quant_desc_in_kwargs
+from qcore.adapters.torch.nn.modules._utils import pop_place, pop_quant_desc_in_kwargs
 from qcore.adapters.torch.nn.modules.quantized_input import QuantizedInput
 
 __all__ = [
@@ -47,7 +47,7 @@ class _QuantInstanceNorm(QuantizedInput, _InstanceNorm):
         track_running_stats: bool = False,
         **kwargs: Any,
     ) -> None:
-        place = {k: kwargs.pop(k) for k in ("device", "dtype") if k in kwargs}
+        place = pop_place(kwargs)
         descriptor = pop_quant_desc_in_kwargs(type(self), input_only=True, **kwargs)
         super().__init__(
             num_features, eps, momentum, affine, track_running_stats, **place

@@ -9,6 +9,7 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 from qcore.adapters.torch.nn.modules._utils import (
     Descriptor,
     QuantMixin,
+    pop_place,
     pop_quant_desc_in_kwargs,
 )
 from qcore.adapters.torch.quantizer.quant_descs import (
@@ -45,7 +46,7 @@ class QuantLinear(QuantMixin, nn.Linear):
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, **kwargs: Any
     ) -> None:
-        place = {k: kwargs.pop(k) for k in ("device", "dtype") if k in kwargs}
+        place = pop_place(kwargs)
         desc_input, desc_weight = pop_quant_desc_in_kwargs(type(self), **kwargs)
         super().__init__(in_features, out_features, bias, **place)
         self.init_quantizer(desc_input, desc_weight)

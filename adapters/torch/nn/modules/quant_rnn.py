@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 from qcore.adapters.torch.nn.modules._utils import (
     Descriptor,
     QuantMixin,
+    pop_place,
     pop_quant_desc_in_kwargs,
 )
 from qcore.adapters.torch.quantizer.quant_descs import (
@@ -70,7 +71,7 @@ class QuantLSTM(QuantMixin, nn.LSTM):
         proj_size: int = 0,
         **kwargs: Any,
     ) -> None:
-        place = {k: kwargs.pop(k) for k in ("device", "dtype") if k in kwargs}
+        place = pop_place(kwargs)
         descriptors = pop_quant_desc_in_kwargs(type(self), **kwargs)
         super().__init__(
             input_size,
@@ -236,7 +237,7 @@ class QuantLSTMCell(QuantMixin, nn.LSTMCell):
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, **kwargs: Any
     ) -> None:
-        place = {k: kwargs.pop(k) for k in ("device", "dtype") if k in kwargs}
+        place = pop_place(kwargs)
         descriptors = pop_quant_desc_in_kwargs(type(self), **kwargs)
         super().__init__(input_size, hidden_size, bias, **place)
         self.init_quantizer(*descriptors)

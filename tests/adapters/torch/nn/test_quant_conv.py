@@ -1,6 +1,5 @@
 import inspect
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,6 +8,7 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 from qcore.adapters.torch import nn as quant_nn
 from qcore.adapters.torch.nn.modules.quant_conv import _QuantConvNd
 from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
+from tests.adapters.torch.nn.deployed import fake
 
 CONVOLUTIONS = ["Conv1d", "Conv2d", "Conv3d"]
 TRANSPOSED = ["ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
@@ -20,14 +20,6 @@ def data(*shape, seed=0):
 
 def image(name, channels=4, size=7):
     return data(2, channels, *(size,) * int(name[-2]))
-
-
-def fake(x, kept=None):
-    """The formula of deployment: int8, divided by a scale, half to even."""
-    x = x.detach().numpy()
-    others = tuple(i for i in range(x.ndim) if i != kept)
-    scale = np.abs(x).max(others, keepdims=True) / np.float32(127)
-    return torch.from_numpy(np.rint(x / scale) * scale)
 
 
 def twins(name, *args, quantizers=None, **kwargs):

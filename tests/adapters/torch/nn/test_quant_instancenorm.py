@@ -1,12 +1,12 @@
 import inspect
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from qcore.adapters.torch import nn as quant_nn
 from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
+from tests.adapters.torch.nn.deployed import fake
 
 NORMS = ["InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"]
 
@@ -14,13 +14,6 @@ NORMS = ["InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"]
 def image(name):
     generator = torch.Generator().manual_seed(0)
     return torch.randn(2, 3, *(5,) * int(name[-2]), generator=generator)
-
-
-def fake(x):
-    """The formula of deployment: int8, divided by a scale, half to even."""
-    x = x.detach().numpy()
-    scale = np.abs(x).max() / np.float32(127)
-    return torch.from_numpy(np.rint(x / scale) * scale)
 
 
 def both(name, *args, **kwargs):

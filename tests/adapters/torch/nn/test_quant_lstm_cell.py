@@ -5,6 +5,7 @@ from torch import nn
 
 from qcore.adapters.torch.nn import QuantLSTMCell
 from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
+from tests.adapters.torch.nn.lstm_equations import fake, step
 
 
 def data(*shape, seed=0):
@@ -17,23 +18,6 @@ def both(*args):
     plain, quantized = nn.LSTMCell(*args), QuantLSTMCell(*args)
     quantized.load_state_dict(plain.state_dict())
     return plain, quantized
-
-
-def fake(x, axis=None):
-    """The formula of deployment: int8, divided by a scale, half to even."""
-    scale = np.abs(x).max(axis, keepdims=True) / np.float32(127)
-    return np.rint(x / scale) * scale
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def step(operand, c, weight, bias):
-    """One step of the equations in torch's documentation."""
-    i, f, g, o = np.split(operand @ weight.T + bias, 4, 1)
-    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-    return sigmoid(o) * np.tanh(c), c
 
 
 def test_s3_30_a_cell_quantizes_input_and_state_together():

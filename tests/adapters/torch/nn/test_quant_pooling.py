@@ -1,12 +1,12 @@
 import inspect
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from qcore.adapters.torch import nn as quant_nn
 from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
+from tests.adapters.torch.nn.deployed import fake
 
 FAMILIES = ["MaxPool", "AvgPool", "AdaptiveAvgPool"]
 POOLS = [f"{family}{n}d" for family in FAMILIES for n in (1, 2, 3)]
@@ -15,13 +15,6 @@ POOLS = [f"{family}{n}d" for family in FAMILIES for n in (1, 2, 3)]
 def image(name):
     generator = torch.Generator().manual_seed(0)
     return torch.randn(2, 3, *(8,) * int(name[-2]), generator=generator)
-
-
-def fake(x):
-    """The formula of deployment: int8, divided by a scale, half to even."""
-    x = x.detach().numpy()
-    scale = np.abs(x).max() / np.float32(127)
-    return torch.from_numpy(np.rint(x / scale) * scale)
 
 
 def both(name, *args, **kwargs):

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from qcore.adapters.torch import nn as quant_nn
 from qcore.adapters.torch.nn import QuantLSTM, QuantLSTMCell
 from qcore.adapters.torch.quantizer.descriptor import QuantDescriptor
+from tests.adapters.torch.nn.lstm_equations import fake, step
 
 # What torch says of its own LSTM on CPUs.
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")
@@ -58,23 +59,6 @@ def states(plain, batch):
     rows = plain.num_layers * (1 + plain.bidirectional)
     width = plain.proj_size or plain.hidden_size
     return data(rows, *batch, width), data(rows, *batch, plain.hidden_size, seed=1)
-
-
-def fake(x, axis=None):
-    """The formula of deployment: int8, divided by a scale, half to even."""
-    scale = np.abs(x).max(axis, keepdims=True) / np.float32(127)
-    return np.rint(x / scale) * scale
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def step(operand, c, weight, bias):
-    """One step of the equations in torch's documentation."""
-    i, f, g, o = np.split(operand @ weight.T + bias, 4, 1)
-    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-    return sigmoid(o) * np.tanh(c), c
 
 
 def test_s3_30_an_lstm_repeats_the_cell_with_weights_quantized_once():
