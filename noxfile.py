@@ -116,7 +116,7 @@ def contract_suite(session: nox.Session, library: str, *options: str) -> None:
 @nox.session
 def everything(session: nox.Session) -> None:
     """Test what needs all libraries: compiled kernels, without a GPU, and examples."""
-    extras, groups = ".[torch,jax,onnx,cpu,cupy]", "test strict triton cuda"
+    extras, groups = ".[torch,jax,onnx,cpu,cupy,report]", "test strict triton cuda"
     install(session, extras, groups=groups)
     session.run("pytest", "--doctest-glob=README.md", "README.md")
     session.run("pytest", "--doctest-modules", "--pyargs", "qcore")  # imports all of it

@@ -4,8 +4,9 @@ from typing import Any
 
 from torch import nn
 
-from qcore.adapters.torch.calibration.model import ForwardLoop, calibrate
+from qcore.adapters.torch.calibration.model import ForwardLoop, calibrate, check_loop
 from qcore.adapters.torch.configuration.reading import read_config
+from qcore.adapters.torch.given_model import check_model
 from qcore.adapters.torch.rewriting.replacing import replace_modules
 
 
@@ -47,6 +48,9 @@ def quantize(
     NonFiniteError, NoDataError
         As `calibrate`.
     """
+    check_model(model)
+    if forward_loop is not None:
+        check_loop(forward_loop)
     read = read_config(config)
     quantized = replace_modules(model, read).model
     if read.calibrates:

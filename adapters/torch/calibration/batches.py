@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from qcore.adapters.torch.given_model import innermost
+
 
 def feed(model: nn.Module, batch: Any, /) -> Any:
     """
@@ -24,7 +26,7 @@ def feed(model: nn.Module, batch: Any, /) -> Any:
     batch = _to(batch, device_of(model))
     if isinstance(batch, torch.Tensor):
         return model(batch)
-    parameters = inspect.signature(model.forward).parameters.values()
+    parameters = inspect.signature(innermost(model).forward).parameters.values()
     kinds = {p.kind for p in parameters}
     if isinstance(batch, Mapping):
         if inspect.Parameter.VAR_KEYWORD in kinds:

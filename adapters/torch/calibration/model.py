@@ -17,11 +17,15 @@ from qcore.adapters.torch.calibration.nonfinite import Watch
 from qcore.adapters.torch.calibration.output_error import fit_weights
 from qcore.adapters.torch.calibration.weight_operands import weight_operands
 from qcore.adapters.torch.evaluating import evaluating
+from qcore.adapters.torch.given_model import check_model
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.adapters.torch.quantizer.lookup import named_quantizers
 from qcore.adapters.torch.quantizer.stages import Stages
-from qcore.adapters.torch.rewriting.functional_hook import calibrating_calls
-from qcore.errors import NoDataError
+from qcore.adapters.torch.rewriting.functional_hook import (
+    QuantizesCalls,
+    calibrating_calls,
+)
+from qcore.errors import NoDataError, QuantError
 
 _log = logging.getLogger(__name__)
 
@@ -66,8 +70,17 @@ def calibrate(
     NoDataError
         If quantizers saw nothing; names them all. No range is changed then.
     TypeError
-        If `forward_loop` is neither.
+        If `forward_loop` is neither, or `model` no module.
+    QuantError
+        If the model has no quantizers.
     """
+    check_model(model)
+    kinds = TensorQuantizer | QuantizesCalls
+    if not any(isinstance(module, kinds) for module in model.modules()):
+        raise QuantError(
+            "`model` must have quantizers to calibrate; it has none. `quantize` puts "
+            "them in."
+        )
     of_weights = {quantizer for quantizer, _ in weight_operands(model)}
     for _, quantizer in calibrated_quantizers(model):
         if forward_loop is not None or quantizer in of_weights:
@@ -229,14 +242,19 @@ def _collect_weights(model: nn.Module) -> list[TensorQuantizer]:
     return found
 
 
-def _runner(forward_loop: ForwardLoop) -> Callable[[nn.Module], Any]:
-    if callable(forward_loop):
-        return forward_loop
-    if not isinstance(forward_loop, Iterable):
+def check_loop(forward_loop: object, /) -> None:
+    """Raise TypeError if something neither runs a model nor holds batches."""
+    if not (callable(forward_loop) or isinstance(forward_loop, Iterable)):
         raise TypeError(
             "`forward_loop` must be callable, or an iterable of batches; got "
             f"{type(forward_loop).__name__}."
         )
+
+
+def _runner(forward_loop: ForwardLoop) -> Callable[[nn.Module], Any]:
+    check_loop(forward_loop)
+    if callable(forward_loop):
+        return forward_loop
 
     def run(model: nn.Module) -> None:
         # `disable=None` is tqdm's way to ask whether stderr is a terminal.

@@ -16,6 +16,7 @@ from array_api_compat import torch as xp
 from torch import nn
 
 from qcore.adapters.torch.calibration.batches import device_of
+from qcore.adapters.torch.given_model import check_model, innermost
 from qcore.adapters.torch.quantizer.lookup import named_quantizers
 from qcore.adapters.torch.rewriting.replacing import replace_modules
 from qcore.adapters.torch.rewriting.residuals import quantize_residuals
@@ -68,6 +69,8 @@ def save(
     OSError
         If the file cannot be written.
     """
+    check_model(model)
+    model = innermost(model)
     try:
         json.dumps(config)
     except TypeError as error:
@@ -152,7 +155,14 @@ def restore(float_model: nn.Module, path: str | os.PathLike[str], /) -> nn.Modul
         if name in statistics:
             seen = statistics[name].to(xp, quantizer.device)
             quantizer.calibrator.statistics = seen
-    model.load_state_dict(weights, strict=False)
+    if weights:
+        # With the quantizers' own, which would else be reported as missing.
+        held = {
+            f"{name}.{key}": value
+            for name, quantizer in named_quantizers(model).items()
+            for key, value in quantizer.state_dict().items()
+        }
+        model.load_state_dict({**held, **weights}, strict=False)
     return model
 
 
