@@ -17,7 +17,7 @@ from qcore.adapters.torch.calibration.nonfinite import Watch
 from qcore.adapters.torch.calibration.output_error import fit_weights
 from qcore.adapters.torch.calibration.weight_operands import weight_operands
 from qcore.adapters.torch.evaluating import evaluating
-from qcore.adapters.torch.given_model import check_model
+from qcore.adapters.torch.given_model import check_model, innermost
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.adapters.torch.quantizer.lookup import named_quantizers
 from qcore.adapters.torch.quantizer.stages import Stages
@@ -123,9 +123,11 @@ def collect(model: nn.Module, forward_loop: ForwardLoop | None = None, /) -> nn.
             quantizer.disable_calib()
         if forward_loop is None:
             return model
-        handle = model.register_forward_hook(watch.after_forward)
+        # Collecting is no work for a compiler, nor for many devices.
+        inside = innermost(model)
+        handle = inside.register_forward_hook(watch.after_forward)
         try:
-            run(model)
+            run(inside)
         finally:
             handle.remove()
         watch.check("the data")
