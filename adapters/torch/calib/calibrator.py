@@ -127,6 +127,8 @@ class _Calibrator(ABC):
 
 def data_of(x: torch.Tensor) -> torch.Tensor:
     """Return values to count: without a graph, floating-point."""
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"`x` must be a tensor; got {type(x).__name__}.")
     x = x.detach()
     return x if x.is_floating_point() else x.to(torch.float32)
 

@@ -92,11 +92,14 @@ def _from_text(given: str | os.PathLike[str]) -> Any:
     if isinstance(given, str) and given in PRESETS:
         return [{"preset": given}]
     is_file = isinstance(given, os.PathLike) or given.endswith(_SUFFIXES)
-    text = Path(given).read_text("utf-8") if is_file else str(given)
     try:
+        text = Path(given).read_text("utf-8") if is_file else str(given)
         data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"`config` must be YAML or JSON: {error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        said = " ".join(str(error).split())  # YAML's own spans lines
+        raise ValueError(f"`config` must be YAML or JSON: {said}") from error
+    if data is None:
+        raise ValueError(f"`config` must hold rules; {str(given)!r} is empty.")
     if isinstance(data, str):
         raise ValueError(
             f"`config` must be a preset, a path of YAML or JSON, or such text; got "

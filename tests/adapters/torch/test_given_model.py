@@ -1,16 +1,19 @@
-"""What a user gives: no module, wrapped modules, loops that are none."""
+"""What a user gives: no module or tensor, wrapped modules, loops that are none."""
 
 import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from qcore import QuantError
 from qcore.adapters.torch import calibrate, quantize, restore, save
+from qcore.adapters.torch.calib import MaxCalibrator
+from qcore.adapters.torch.nn import TensorQuantizer
 
 
 def net() -> nn.Sequential:
@@ -69,3 +72,24 @@ def test_restoring_reports_no_error(
     with caplog.at_level(logging.ERROR):
         restore(net(), tmp_path / "model")
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("given", [np.ones(3, np.float32), [1.0], None])
+def test_what_is_no_tensor_is_refused(given: Any) -> None:
+    for call in (TensorQuantizer(), MaxCalibrator().collect):
+        with pytest.raises(TypeError, match="must be a tensor"):
+            call(given)
+
+
+@pytest.mark.parametrize("text", ["{rules: [", "", "a: b: c"])
+def test_an_error_in_a_text_is_one_sentence(text: str) -> None:
+    with pytest.raises(ValueError, match="`config` must") as raised:
+        quantize(net(), text)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_binary_file_is_no_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="`config` must be YAML or JSON"):
+        quantize(net(), path)

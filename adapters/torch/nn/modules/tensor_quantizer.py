@@ -224,6 +224,8 @@ class TensorQuantizer(QuantizerSettings):
         Tensor
             Of its shape and dtype.
         """
+        if not isinstance(inputs, torch.Tensor):
+            raise TypeError(f"`inputs` must be a tensor; got {type(inputs).__name__}.")
         x = inputs
         before = self._buffers.get("_pre_quant_scale")
         if before is not None:
