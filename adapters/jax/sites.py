@@ -8,7 +8,8 @@ from typing import Any
 import jax
 from jax.extend import core
 
-from qcore.adapters.jax.interpreter import Index, bodies_of, equations_of
+from qcore.adapters.jax.calls import bodies_of
+from qcore.adapters.jax.interpreter import Index, equations_of
 
 PRIMITIVES = frozenset({"dot_general", "conv_general_dilated"})
 """Whose operands are quantized."""
@@ -16,19 +17,24 @@ PRIMITIVES = frozenset({"dot_general", "conv_general_dilated"})
 OPERANDS = ("lhs", "rhs")
 
 LAYOUT = frozenset(
-    (
-        *("broadcast_in_dim", "convert_element_type", "copy", "dynamic_slice"),
-        *(
-            "expand_dims",
-            "gather",
-            "pbroadcast",
-            "pcast",
-            "pvary",
-            "reshape",
-            "reshard",
-        ),
-        *("reshard", "rev", "sharding_constraint", "slice", "squeeze", "transpose"),
-    )
+    [
+        "broadcast_in_dim",
+        "convert_element_type",
+        "copy",
+        "dynamic_slice",
+        "expand_dims",
+        "gather",
+        "pbroadcast",
+        "pcast",
+        "pvary",
+        "reshape",
+        "reshard",
+        "rev",
+        "sharding_constraint",
+        "slice",
+        "squeeze",
+        "transpose",
+    ]
 )
 """What may be done to weights, which they remain."""
 

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from qcore import Histogram, PerChannel, QParams, qparams_from_data
+from qcore.adapters.jax.calls import Closed
 from qcore.adapters.jax.config import Config, Plan, as_config
 from qcore.adapters.jax.fake_quantize import fake_quantize
-from qcore.adapters.jax.interpreter import Index, Interpreter
+from qcore.adapters.jax.interpreter import Index, Interpreter, bound
 from qcore.adapters.jax.sites import sites_of, weight_mask
 from qcore.errors import QuantError
 from qcore.libraries import load_backends
@@ -130,9 +131,8 @@ class _Program:
     def run(self, visitor: Any, state: Any) -> tuple[Any, Any]:
         """Return the result of the function, and the state after it."""
         interpreter = Interpreter(frozenset(self.by_index), visitor)
-        outputs, state = interpreter.run(
-            self.closed.jaxpr, self.closed.consts, self.inputs, state
-        )
+        program = Closed(self.closed.jaxpr, self.closed.consts)
+        outputs, state = interpreter.run(program, self.inputs, state)
         return jax.tree.unflatten(self.tree, outputs), state
 
 
@@ -166,15 +166,20 @@ class _Rounding:
                 seen = jax.lax.stop_gradient(x)
                 qparams = qparams_from_data(seen, plan.spec, xp=jnp)
             inputs[plan.site.operand] = fake_quantize(x, qparams)
-        return [equation.primitive.bind(*inputs, **equation.params)], state
+        return bound(equation, inputs), state
 
     def empty(self, state: Any) -> Any:
         """Return the state: there is none."""
         return state
 
-    def merged(self, before: Any, inside: Any, axes: tuple[str, ...]) -> Any:
+    def reduced(self, state: Any, axes: tuple[str, ...]) -> Any:
         """Return the state: there is none."""
-        del inside, axes
+        del axes
+        return state
+
+    def merged(self, before: Any, after: Any) -> Any:
+        """Return the state: there is none."""
+        del after
         return before
 
 
@@ -194,7 +199,7 @@ class _Counting:
             if name in state:
                 x = jax.lax.stop_gradient(inputs[plan.site.operand])
                 state[name] = state[name].update(x)
-        return [equation.primitive.bind(*inputs, **equation.params)], state
+        return bound(equation, inputs), state
 
     def empty(self, state: Any) -> Any:
         """Return states that have seen nothing."""
@@ -203,11 +208,13 @@ class _Counting:
             for name, seen in state.items()
         }
 
-    def merged(self, before: Any, inside: Any, axes: tuple[str, ...]) -> Any:
-        """Return the states of all devices as one, or two after each other."""
-        if before is None:
-            return {name: _reduced(seen, axes) for name, seen in inside.items()}
-        return {name: seen.merge(inside[name]) for name, seen in before.items()}
+    def reduced(self, state: Any, axes: tuple[str, ...]) -> Any:
+        """Return the states of all devices as one."""
+        return {name: _reduced(seen, axes) for name, seen in state.items()}
+
+    def merged(self, before: Any, after: Any) -> Any:
+        """Return what was seen before and after."""
+        return {name: seen.merge(after[name]) for name, seen in before.items()}
 
 
 def _empty(plan: Plan) -> Histogram:

@@ -32,6 +32,11 @@ def main() -> None:
     qparams = calibrate(on_eight, None, found)(weight, x)
     outputs = [fake_quant(f, None, qparams)(weight, x) for f in (on_eight, on_one)]
     np.testing.assert_allclose(*outputs, atol=1e-6)
+    gradients = [
+        jax.grad(lambda w, f=f: (fake_quant(f, None, qparams)(w, x) ** 2).sum())(weight)
+        for f in (on_eight, on_one)
+    ]
+    np.testing.assert_allclose(*gradients, atol=1e-5)
 
 
 if __name__ == "__main__":
