@@ -16,6 +16,7 @@ _SMALLEST_AMAX = 2.0**-24
 """Of pytorch-quantization: a smaller amax gives zeros and scale 1."""
 
 _LARGEST_HALF = 65504.0
+_WIDEST = 24
 
 
 def tensor_quant(
@@ -198,6 +199,15 @@ def _quantized(
 
 
 def _ends(num_bits: int, unsigned: bool, narrow_range: bool) -> tuple[int, int]:
-    """Return the lowest and the highest integer."""
+    """Return the lowest and the highest integer.
+
+    Wider ones than of 24 bits float32 cannot hold; a signed one of 1 bit is always 0.
+    """
+    least = 1 if unsigned else 2
+    if not (isinstance(num_bits, int) and least <= num_bits <= _WIDEST):
+        raise ValueError(
+            f"`num_bits` must be an integer from {least} to {_WIDEST}; got "
+            f"{num_bits!r}."
+        )
     top = 2 ** (num_bits - 1 + unsigned) - 1
     return (0 if unsigned else -top - (not narrow_range)), top

@@ -88,11 +88,29 @@ def qparams_from_weights(
         If the spec is asymmetric, the ratio negative or infinite, or `weight` negative,
         NaN or of a shape that does not broadcast.
     """
+    xp = namespace(weights, xp)
+    with arithmetic(xp):
+        found, level = amax_from_weights(weights, spec, mean_ratio, weight, xp=xp)
+        return qparams_from_amax(found, spec, global_scale=level, xp=xp)
+
+
+def amax_from_weights(
+    weights: Array,
+    spec: QuantSpec,
+    mean_ratio: float = 0.0,
+    weight: Array | None = None,
+    /,
+    *,
+    xp: Namespace,
+) -> tuple[Array, Array | None]:
+    """Return the largest magnitudes that `qparams_from_weights` represents.
+
+    They have the shape of the scales; with them the global scale, if the spec has one.
+    """
     if not 0 <= mean_ratio < float("inf"):
         raise ValueError(
             f"`mean_ratio` must be finite and not negative; got {mean_ratio}."
         )
-    xp = namespace(weights, xp)
     with arithmetic(xp):
         data = to_computing_dtype(weights, xp=xp)
         rows, keep = spec.granularity.to_rows(data, xp=xp)
@@ -145,8 +163,7 @@ def qparams_from_weights(
         if count:
             found = map_entries(best, count, columns, xp=xp, device=device_of(weights))
         shape = spec.granularity.scale_shape(weights.shape)
-        found = xp.reshape(found, shape)
-        return qparams_from_amax(found, spec, global_scale=level, xp=xp)
+        return xp.reshape(found, shape), level
 
 
 def _shares(weight: Array, weights: Array, spec: QuantSpec, *, xp: Namespace) -> Array:

@@ -8,7 +8,7 @@ from qcore.adapters.torch.calibration.weight_operands import weights_of
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.adapters.torch.quantizer.lookup import quantizers_of
 from qcore.statistics import Histogram
-from qcore.weights import mean_ratio, qparams_from_weights
+from qcore.weights import amax_from_weights, mean_ratio
 
 OUTPUT = "output"
 """The `calib_method` that asks for it; of other quantizers it means the maximum."""
@@ -37,8 +37,7 @@ def fit_weights(model: nn.Module, /) -> None:
             if _is_asked_for(quantizer):
                 spec = quantizer.spec
                 ratio = _ratio(seen)
-                found = qparams_from_weights(weight, spec, mean_ratio=ratio, xp=xp)
-                amax = found.scale * spec.format.max
+                amax, _ = amax_from_weights(weight, spec, ratio, xp=xp)
                 quantizer.replace_range(-amax, amax)
 
 

@@ -169,10 +169,11 @@ def _preset(name: Any) -> Mapping[str, Any]:
 def _patterns(key: str, given: Any) -> tuple[str, ...]:
     if given is None:
         return ()
-    patterns = (given,) if isinstance(given, str) else tuple(given)
-    if not all(isinstance(pattern, str) for pattern in patterns):
+    patterns = (given,) if isinstance(given, str) else given
+    is_several = isinstance(patterns, list | tuple)
+    if not (is_several and all(isinstance(pattern, str) for pattern in patterns)):
         raise TypeError(f"`{key}` must be a string or several; got {given!r}.")
-    return patterns
+    return tuple(patterns)
 
 
 def _functions(given: Any) -> dict[str, dict[str, Keywords]]:
@@ -214,6 +215,8 @@ def _quantizer(
     given = with_axes(keywords, module, of)
     is_dynamic = given.pop("dynamic", False)
     descriptor = ScaledQuantDescriptor(**given)
+    if descriptor.num_bits != 0:
+        descriptor.spec()  # raises if there is no such format
     if not descriptor.fake_quant:
         raise ValueError(f"`fake_quant` of `{of}` must be true in a module.")
     return QuantizerChoice(descriptor, bool(is_dynamic))

@@ -30,26 +30,9 @@ class Settings(TypedDict, total=False):
 _Resolved = tuple[torch.dtype | None, bool, bool]
 
 
-def as_documented(
-    output_dtype: torch.dtype | None = None,
-    unsigned: bool = False,
-    narrow_range: bool = True,
-) -> _Resolved:
-    """Return settings given in the order of the original's documentation."""
-    if output_dtype not in (None, torch.float32, torch.int32):
-        raise ValueError(
-            f"`output_dtype` must be torch.float32 or torch.int32; got {output_dtype}."
-        )
-    return output_dtype, unsigned, narrow_range
-
-
-def as_in_source(
-    unsigned: bool = False,
-    narrow_range: bool = True,
-    output_dtype: torch.dtype | None = None,
-) -> _Resolved:
-    """Return settings given in the order of the original's source."""
-    return as_documented(output_dtype, unsigned, narrow_range)
+DOCUMENTED = ("output_dtype", "unsigned", "narrow_range")
+IN_SOURCE = ("unsigned", "narrow_range", "output_dtype")
+"""The two orders."""
 
 
 def resolved(*given: Any, **named: Any) -> _Resolved:
@@ -57,9 +40,23 @@ def resolved(*given: Any, **named: Any) -> _Resolved:
 
     None is a place left empty.
     """
-    settings = [setting for setting in given if setting is not None]
-    is_source = bool(settings) and isinstance(settings[0], bool)
-    return (as_in_source if is_source else as_documented)(*settings, **named)
+    placed = [setting for setting in given if setting is not None]
+    is_source = bool(placed) and isinstance(placed[0], bool)
+    order = IN_SOURCE if is_source else DOCUMENTED
+    settings = {**dict(zip(order, placed, strict=False)), **named}
+    is_each_once = len(settings) == len(placed) + len(named)
+    if not is_each_once or not settings.keys() <= set(order):
+        raise TypeError(
+            f"after `num_bits` come {', '.join(DOCUMENTED)}, each once; got "
+            f"{', '.join([*map(str, placed), *named])}."
+        )
+    output_dtype = settings.get("output_dtype")
+    if output_dtype not in (None, torch.float32, torch.int32):
+        raise ValueError(
+            f"`output_dtype` must be torch.float32 or torch.int32; got {output_dtype}."
+        )
+    flags = settings.get("unsigned", False), settings.get("narrow_range", True)
+    return output_dtype, *flags
 
 
 def with_apply(
@@ -97,4 +94,9 @@ def as_tensor(value: Any, inputs: torch.Tensor, /) -> torch.Tensor:
     if isinstance(value, torch.Tensor) and value.is_floating_point():
         return value.to(inputs.device)
     dtype = torch.promote_types(inputs.dtype, torch.float32)
-    return torch.as_tensor(value, dtype=dtype, device=inputs.device)
+    try:
+        return torch.as_tensor(value, dtype=dtype, device=inputs.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"a bound must be a number or a tensor; got {value!r}."
+        ) from None

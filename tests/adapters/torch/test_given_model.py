@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from qcore import QuantError
+from qcore import QuantError, mean_ratio, qparams_from_weights
 from qcore.adapters.torch import calibrate, quantize, restore, save
 from qcore.adapters.torch.calib import MaxCalibrator
 from qcore.adapters.torch.nn import TensorQuantizer
+from qcore.adapters.torch.tensor_quant import fake_tensor_quant
 
 
 def net() -> nn.Sequential:
@@ -93,3 +94,45 @@ def test_a_binary_file_is_no_configuration(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="`config` must be YAML or JSON"):
         quantize(net(), path)
+
+
+@pytest.mark.parametrize(
+    "rule", [{"type": 5}, {"name": 5}, {"input": {"num_bits": 99}}]
+)
+def test_a_wrong_rule_is_named(rule: dict[str, Any]) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"^rule 1.*must be"):
+        quantize(net(), [{"preset": "int8", **rule}])
+
+
+@pytest.mark.parametrize("bits", [1, 0, -1, 33, "a", None, 8.0])
+def test_widths_that_no_integers_have_are_refused(bits: Any) -> None:
+    with pytest.raises(ValueError, match="`num_bits` must be an integer from 2 to 24"):
+        fake_tensor_quant(batch(), 1.0, bits)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ((), {"foo": 1}),
+        ((False,), {"unsigned": True}),
+        ((torch.float32, False, True, 3), {}),
+    ],
+)
+def test_surplus_settings_are_named(given: Any, named: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="each once; got"):
+        fake_tensor_quant(batch(), 1.0, 8, *given, **named)
+
+
+@pytest.mark.parametrize("amax", [None, "a", [1.0, "a"]])
+def test_what_is_no_amax_is_refused(amax: Any) -> None:
+    with pytest.raises(TypeError, match="a bound must be a number or a tensor"):
+        fake_tensor_quant(batch(), amax)
+
+
+def test_the_scales_found_for_weights_are_those_in_use() -> None:
+    model = quantize(net(), "int8", [batch()])
+    for layer in (model[0], model[2]):
+        ratio = float(mean_ratio(layer.input_quantizer.calibrator.statistics).mean())
+        spec = layer.weight_quantizer.spec
+        found = qparams_from_weights(layer.weight.detach(), spec, mean_ratio=ratio)
+        assert torch.equal(layer.weight_quantizer.qparams().scale, found.scale)
