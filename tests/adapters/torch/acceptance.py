@@ -4,6 +4,7 @@ import inspect
 import io
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from torch import nn
@@ -112,3 +113,10 @@ def defaults(function: Any) -> dict[str, Any]:
         for name, p in inspect.signature(function).parameters.items()
         if p.default is not p.empty
     }
+
+
+def squared_error(x: np.ndarray, amax: float) -> float:
+    """Return the mean squared error of int8 codes, independently of the package."""
+    scale = amax / 127
+    codes = np.clip(np.round(x / scale), -128, 127)
+    return float(np.mean((codes * scale - x) ** 2))

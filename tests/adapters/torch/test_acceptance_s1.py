@@ -14,6 +14,7 @@ from qcore.adapters.torch.calib import histogram
 from qcore.adapters.torch.calib.calibrator import _Calibrator
 from qcore.adapters.torch.calib.histogram import HistogramCalibrator, calibrate_weights
 from qcore.adapters.torch.tensor_quant import QuantDescriptor
+from tests.adapters.torch.acceptance import squared_error
 
 
 def normal(*shape: int) -> torch.Tensor:
@@ -40,13 +41,6 @@ def linear(**given: object) -> quant_nn.QuantLinear:
     with torch.no_grad():
         layer.weight.copy_(normal(4, 500) * torch.tensor([[1.0], [10], [100], [1000]]))
     return layer
-
-
-def squared_error(x: np.ndarray, amax: float) -> float:
-    """Return the mean squared error of int8 codes, independently of the package."""
-    scale = amax / 127
-    codes = np.clip(np.round(x / scale), -128, 127)
-    return float(np.mean((codes * scale - x) ** 2))
 
 
 def test_s1_01_the_module_exports_the_class_and_the_function() -> None:
