@@ -107,7 +107,7 @@ def compute_range(
         raise TypeError(f"`spec` must be a QuantSpec; got {type(spec).__name__}.")
     xp = namespace(statistics.min, xp)
     with arithmetic(xp):
-        tainted = statistics.nans + xp.sum(statistics.infs, axis=-1) > 0
+        tainted = statistics.nonfinite > 0
         if is_concrete(statistics.min, xp):
             _check_data(statistics, tainted, nonfinite, xp=xp)
         pairs = tuple(options.items())

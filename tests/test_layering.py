@@ -30,9 +30,10 @@ FRAMEWORKS = {
     "adapters/cli": {"numpy"},
     "adapters/demo": {"numpy"},
     "adapters/records/protobuf.py": {"google"},
-    "adapters/torch": {"numpy", "tqdm", "yaml"},
+    "adapters/progress.py": {"tqdm"},
+    "adapters/torch": {"numpy", "yaml"},
     "adapters/torch/onnx": {"onnx_ir", "onnxruntime", "onnxscript"},
-    "adapters/onnx": {"numpy", "onnx_ir", "onnxscript", "onnxruntime", "tqdm"},
+    "adapters/onnx": {"numpy", "onnx_ir", "onnxscript", "onnxruntime"},
 }
 
 # No framework: the namespaces of all of them.

@@ -13,7 +13,7 @@ from qcore.adapters.onnx.model_file import Source
 from qcore.adapters.onnx.operands import COMPUTE
 from qcore.adapters.onnx.planning import plan_prepared, refuse_idle
 from qcore.adapters.onnx.prepare import prepare
-from qcore.adapters.onnx.progress import Progress, terminal_bar
+from qcore.adapters.onnx.progress import Progress, sample_bar
 from qcore.adapters.onnx.tensors import tensors_by_name
 from qcore.adapters.onnx.watching import watching
 from qcore.errors import NonFiniteError, QuantError, nearest
@@ -101,7 +101,7 @@ def calibrate_prepared(
     inputs = inputs_of(model.graph)
     watched = _find(model.graph, tensors)
     feeds = open_feeds(data, inputs)
-    samples = (progress or terminal_bar)(feeds, count(feeds))
+    samples = (progress or sample_bar)(feeds, count(feeds))
     states: dict[str, Any] = {}
     number = -1
     with watching(model, watched) as watch:
@@ -135,7 +135,7 @@ def _find(graph: ir.Graph, names: Collection[str]) -> list[ir.Value]:
 
 def _check_finite(state: Statistics, name: str, place: str, feed: Feed) -> None:
     """Raise while the sample is still known; the earlier ones have passed."""
-    if state.nans.any() or state.infs.any():
+    if state.nonfinite.any():
         what = "NaN" if state.nans.any() else "infinity"
         bad = [key for key, array in feed.items() if not np.isfinite(array).all()]
         origin = f"its input {bad[0]!r} does too" if bad else "its inputs are finite"

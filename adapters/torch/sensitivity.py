@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
+from qcore.adapters.progress import terminal_bar
 from qcore.adapters.torch.calibration.batches import feed
 from qcore.adapters.torch.evaluating import evaluating
 from qcore.adapters.torch.nn.modules._utils import QuantizedModule
@@ -144,7 +144,9 @@ def sensitivity(
         else:
             enable([])
             nothing, found = float(metric(model, loader)), {}
-            for setting, chosen in _shown(settings.items(), "layer"):
+            for setting, chosen in terminal_bar(
+                settings.items(), "sensitivity", "layer"
+            ):
                 enable(chosen)
                 found[setting] = float(metric(model, loader))
     quantized = found.pop(None)
@@ -215,7 +217,7 @@ def _sqnr(
 ) -> dict[str | None, float]:
     """Return signal over noise of the output under each setting, in dB."""
     signal, noise = None, dict.fromkeys(settings, 0.0)
-    for batch in _shown(loader, "batch"):
+    for batch in terminal_bar(loader, "sensitivity", "batch"):
         enable([])
         wanted = [x.double() for x in _tensors(feed(model, batch))]
         signal = (signal or 0.0) + sum(float((x * x).sum()) for x in wanted)
@@ -247,15 +249,6 @@ def _tensors(output: Any) -> list[torch.Tensor]:
     if isinstance(output, list | tuple):
         return [tensor for part in output for tensor in _tensors(part)]
     return []
-
-
-def _shown(items: Iterable[Any], unit: str) -> Iterable[Any]:
-    """Return items; a bar follows them on a terminal, nothing in a pipe."""
-    # `disable=None` is tqdm's way to ask whether stderr is a terminal.
-    shown: Iterable[Any] = tqdm(
-        items, "sensitivity", leave=False, unit=unit, disable=None
-    )
-    return shown
 
 
 def _called(name: str) -> str:

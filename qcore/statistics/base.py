@@ -66,6 +66,13 @@ class Statistics:
         """How many entries there are (C)."""
         return int(self.min.shape[-1])
 
+    @property
+    def nonfinite(self) -> Array:
+        """How many values were NaN or infinite, int64 ``[C]``."""
+        xp = self.xp
+        with arithmetic(xp):
+            return self.nans + xp.sum(self.infs, axis=-1)
+
     def merge(self, other: Self, /) -> Self:
         """
         Return the statistics of all values that either state has seen.

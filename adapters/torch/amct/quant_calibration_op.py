@@ -151,7 +151,7 @@ class QuantCalibrationOp(torch.nn.Module):
         except (TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else QuantError
             raise kind(f"layer {name!r}, batch {number}: {error}") from error
-        if bool(torch.any(state.nans > 0) | torch.any(state.infs > 0)):
+        if bool(torch.any(state.nonfinite > 0)):
             raise NonFiniteError(
                 f"layer {name!r}, batch {number}: `inputs` must be finite; got "
                 f"{int(state.nans.sum())} NaN and {int(state.infs.sum())} infinite "

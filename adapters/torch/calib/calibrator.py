@@ -12,7 +12,6 @@ from qcore.granularity import PerChannel, PerTensor
 from qcore.qparams import amax_from_range
 from qcore.spec import QuantSpec
 from qcore.statistics import Histogram, Range
-from qcore.transfer import to_host
 
 
 class _Calibrator(ABC):
@@ -135,5 +134,4 @@ def data_of(x: torch.Tensor) -> torch.Tensor:
 
 def is_empty(seen: Histogram | Range) -> bool:
     """Return whether there was no value at all, not even NaN."""
-    counted = to_host(seen.nans + seen.infs.sum(-1), xp=seen.xp)
-    return not bool((seen.min <= seen.max).any()) and not counted.any()
+    return not bool((seen.min <= seen.max).any() | (seen.nonfinite > 0).any())

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
+from qcore.adapters.progress import terminal_bar
 from qcore.adapters.torch.calib import MaxCalibrator
 from qcore.adapters.torch.calib.calibrator import is_empty
 from qcore.adapters.torch.calibration.batches import feed
@@ -259,11 +259,7 @@ def _runner(forward_loop: ForwardLoop) -> Callable[[nn.Module], Any]:
         return forward_loop
 
     def run(model: nn.Module) -> None:
-        # `disable=None` is tqdm's way to ask whether stderr is a terminal.
-        shown = tqdm(
-            forward_loop, "calibrating", leave=False, unit="batch", disable=None
-        )
-        for batch in shown:
+        for batch in terminal_bar(forward_loop, "calibrating", "batch"):
             feed(model, batch)
 
     return run

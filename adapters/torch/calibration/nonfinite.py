@@ -38,7 +38,7 @@ class Watch:
             seen = quantizer.calibrator.statistics
             if seen is not None:
                 # Sums, as nobody counts to where int64 wraps.
-                total = torch.as_tensor(seen.nans.sum() + seen.infs.sum())
+                total = torch.as_tensor(seen.nonfinite.sum())
                 flags[total.device].append((name or "the quantizer", total))
         for found in flags.values():
             names, totals = zip(*found, strict=True)

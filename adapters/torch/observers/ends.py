@@ -12,7 +12,7 @@ from qcore.statistics import Statistics
 
 def is_tainted(statistics: Statistics, /) -> torch.Tensor:
     """Return where NaN or infinity was seen, booleans ``[C]``."""
-    seen: torch.Tensor = statistics.nans + statistics.infs.sum(-1) > 0
+    seen: torch.Tensor = statistics.nonfinite > 0
     return seen
 
 

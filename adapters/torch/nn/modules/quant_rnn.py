@@ -21,6 +21,7 @@ from qcore.adapters.torch.nn.modules.quant_lstm_cell import (
     QuantLSTMCell,
     State,
     gated,
+    passes,
 )
 from qcore.adapters.torch.quantizer.quant_descs import (
     QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW,
