@@ -24,7 +24,15 @@ from qcore.qparams import qparams_from_amax, qparams_from_data, qparams_from_ran
 from qcore.reduce import reduce_amax, reduce_range
 from qcore.scale_formats import decode_scales, encode_scales
 from qcore.spec import QParams, QuantSpec
-from qcore.statistics import Histogram, MovingRange, Range, Top2, stack, unstack
+from qcore.statistics import (
+    Histogram,
+    Moments,
+    MovingRange,
+    Range,
+    Top2,
+    stack,
+    unstack,
+)
 from qcore.tensor_quant import fake_tensor_quant, tensor_quant
 from qcore.weights import mean_ratio, qparams_from_weights
 
@@ -34,6 +42,7 @@ __all__ = [
     "FloatFormat",
     "Histogram",
     "IntFormat",
+    "Moments",
     "MovingRange",
     "NoDataError",
     "NonFiniteError",

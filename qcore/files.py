@@ -18,8 +18,8 @@ from qcore.typing import Array, Device, Namespace
 
 VERSION = 1
 
-_DTYPES = {"k": "int32", "min": "float32", "max": "float32"}
-"""Of a state's arrays; all others are int64."""
+_DTYPES = {"k": "int32", "min": "float32", "max": "float32", "sums": "int64"}
+"""Of a state's arrays; all others count, are int64 and stored as narrow as they fit."""
 _SLOTTED = ("counts", "starts", "ends")
 """Those stored up to the last slot in use."""
 

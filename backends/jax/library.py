@@ -15,7 +15,7 @@ from qcore.libraries import Library, register_library
 from qcore.methods.ends import gather
 from qcore.methods.solve import solve
 from qcore.spec import QParams
-from qcore.statistics import Histogram, MovingRange, Range, Top2
+from qcore.statistics import Histogram, Moments, MovingRange, Range, Top2
 from qcore.statistics.tally import count, regrid, tally
 from qcore.statistics.top2 import order_intervals
 from qcore.transfer import to_host
@@ -31,7 +31,7 @@ register_library(
     ),
 )
 
-for state in (Histogram, Range, MovingRange, Top2):
+for state in (Histogram, Range, MovingRange, Moments, Top2):
     jax.tree_util.register_dataclass(
         state,
         data_fields=list(state.array_fields()),

@@ -2,12 +2,14 @@
 
 from qcore.statistics.base import Statistics
 from qcore.statistics.histogram import Histogram
+from qcore.statistics.moments import Moments
 from qcore.statistics.ranges import MovingRange, Range
 from qcore.statistics.stack import stack, unstack
 from qcore.statistics.top2 import Top2
 
 __all__ = [
     "Histogram",
+    "Moments",
     "MovingRange",
     "Range",
     "Statistics",

@@ -7,6 +7,7 @@ from typing import Any
 
 from qcore.granularity import Granularity, PerBlock, PerChannel, PerTensor
 from qcore.statistics.base import Statistics
+from qcore.statistics.fixed_point import LIMBS
 from qcore.statistics.histogram import slots_for
 from qcore.statistics.tally import EXPONENTS
 from qcore.statistics.top2 import SCALES
@@ -55,6 +56,7 @@ def array_shapes(
         "exponents": (2, EXPONENTS),
         "starts": (len(SCALES),),
         "ends": (len(SCALES),),
+        "sums": (settings.get("order", 0), LIMBS),
     }
     channels = prod(settings["extents"])
     return {field: (channels, *rest.get(field, ())) for field in cls.array_fields()}

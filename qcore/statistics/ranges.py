@@ -57,7 +57,7 @@ class Range(Statistics):
         ValueError
             If the mask does not broadcast.
         """
-        return cls(**_range_fields(x, granularity, mask, xp=namespace(x, xp)))
+        return cls(**range_fields(x, granularity, mask, xp=namespace(x, xp)))
 
     def update(self, x: Array, /, mask: Array | None = None) -> Self:
         """Return the range of `x` and of all values seen before; see `of`."""
@@ -114,7 +114,7 @@ class MovingRange(Statistics):
             raise ValueError(
                 f"`averaging_constant` must lie in (0, 1]; got {averaging_constant}."
             )
-        parts = _range_fields(x, granularity, mask, xp=namespace(x, xp))
+        parts = range_fields(x, granularity, mask, xp=namespace(x, xp))
         return cls(**parts, averaging_constant=averaging_constant)
 
     def update(self, x: Array, /, mask: Array | None = None) -> Self:
@@ -169,9 +169,10 @@ class MovingRange(Statistics):
             )
 
 
-def _range_fields(
+def range_fields(
     x: Array, granularity: Granularity, mask: Array | None, *, xp: Namespace
 ) -> dict[str, Any]:
+    """Return the fields of a state that has seen `x`."""
     with arithmetic(xp):
         rows, keep = data_rows(x, mask, granularity, xp=xp)
         seen = tally(rows, keep, None, _FEWEST_SLOTS, None, xp=xp)

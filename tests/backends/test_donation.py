@@ -9,7 +9,14 @@ jax = pytest.importorskip("jax")
 
 
 @pytest.mark.parametrize(
-    "kind", [qcore.Histogram, qcore.Range, qcore.MovingRange, qcore.Top2]
+    "kind",
+    [
+        qcore.Histogram,
+        qcore.Range,
+        qcore.MovingRange,
+        qcore.Moments,
+        qcore.Top2,
+    ],
 )
 def test_an_update_takes_the_buffers_of_a_donated_state(kind):
     x = jax.numpy.asarray(np.linspace(-3, 4, 700, dtype=np.float32).reshape(100, 7))

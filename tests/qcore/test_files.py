@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 from qcore import (
     FileFormatError,
     Histogram,
+    Moments,
     MovingRange,
     PerBlock,
     PerChannel,
@@ -33,6 +34,7 @@ KINDS: dict[str, Callable[[Any], Any]] = {
     "per-axes": lambda x: Histogram.of(x, bins=16, granularity=PerChannel((0, 1))),
     "range": lambda x: Range.of(x, granularity=PerBlock(1, 7)),
     "moving": lambda x: MovingRange.of(x, averaging_constant=0.3),
+    "moments": lambda x: Moments.of(x, granularity=PerChannel(0)),
     "top2": lambda x: Top2.of(x, axis=0, format="uint4"),
 }
 each_kind = pytest.mark.parametrize("of", KINDS.values(), ids=KINDS)

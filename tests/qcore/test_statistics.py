@@ -8,11 +8,11 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from qcore import Histogram, MovingRange, PerBlock, PerChannel, Range, Top2
+from qcore import Histogram, Moments, MovingRange, PerBlock, PerChannel, Range, Top2
 from qcore.statistics.base import Statistics
 from tests.qcore.batches import X, Y
 
-KINDS = [Range, Histogram, Top2]
+KINDS = [Range, Histogram, Moments, Top2]
 NAMESPACES = {
     "numpy": "numpy",
     "torch": "torch",
@@ -90,6 +90,8 @@ def alternatives(kind, array):
         states += [(kind.of(x, axis=0), "axis"), (kind.of(x, format="int4"), "qmax")]
     else:
         states += [(kind.of(x, granularity=PerBlock(0, 1)), "granularity")]
+    if kind is Moments:
+        states += [(kind.of(x, order=1), "order")]
     if kind is Histogram:
         states += [
             (kind.of(x, bins=2047), "bins"),

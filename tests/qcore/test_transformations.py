@@ -8,6 +8,7 @@ import pytest
 
 from qcore import (
     Histogram,
+    Moments,
     MovingRange,
     PerChannel,
     QParams,
@@ -17,7 +18,7 @@ from qcore import (
 )
 from tests.qcore.batches import X, Y
 
-KINDS = [Range, Histogram, Top2]
+KINDS = [Range, Histogram, Moments, Top2]
 
 
 @pytest.mark.parametrize("kind", KINDS)
