@@ -21,7 +21,7 @@ class Moments(Statistics):
     """
     Exact sums of the finite values seen, and of their squares.
 
-    Sums are integers of 640 bits in fixed point, see `fixed_point`, so the state
+    Sums are integers in fixed point, see `fixed_point`, so the state
     depends on the values alone: not on batches, order, machines or library. Magnitudes
     below the smallest normal float32 count as zero.
 
