@@ -1,4 +1,4 @@
-"""MobileNet v1 as a function of JAX arrays, with the weights of the public ONNX model."""
+"""MobileNet v1 as a function of JAX arrays, with the public ONNX model's weights."""
 
 import jax
 import jax.numpy as jnp
