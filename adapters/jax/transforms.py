@@ -131,7 +131,8 @@ class _Program:
     def run(self, visitor: Any, state: Any) -> tuple[Any, Any]:
         """Return the result of the function, and the state after it."""
         interpreter = Interpreter(frozenset(self.by_index), visitor)
-        program = Closed(self.closed.jaxpr, self.closed.consts)
+        # Constants of NumPy are kept as they are.
+        program = Closed(self.closed.jaxpr, list(map(jnp.asarray, self.closed.consts)))
         outputs, state = interpreter.run(program, self.inputs, state)
         return jax.tree.unflatten(self.tree, outputs), state
 
@@ -142,9 +143,8 @@ def _traced(
     closed, shapes = jax.make_jaxpr(f, return_shape=True)(*args, **kwargs)
     is_weight = weight_mask(config.weights, args, kwargs)
     plans = config.plans(sites_of(closed, is_weight))
-    return _Program(
-        closed, jax.tree.leaves((args, kwargs)), jax.tree.structure(shapes), plans
-    )
+    inputs = list(map(jnp.asarray, jax.tree.leaves((args, kwargs))))
+    return _Program(closed, inputs, jax.tree.structure(shapes), plans)
 
 
 @dataclass(frozen=True)
