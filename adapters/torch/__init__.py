@@ -13,6 +13,7 @@ from qcore.adapters.torch.configuration.reading import read_config
 from qcore.adapters.torch.kv_cache.cache import KVCache
 from qcore.adapters.torch.onnx.export import enable_onnx_export, export_onnx
 from qcore.adapters.torch.quantize import quantize
+from qcore.adapters.torch.recovery.biases import correct_biases
 from qcore.adapters.torch.rewriting.functional_hook import quantize_functions
 from qcore.adapters.torch.rewriting.residuals import quantize_residuals
 from qcore.adapters.torch.saving.files import restore, save, saved_config
@@ -27,6 +28,7 @@ __all__ = [
     "calib",
     "calibrate",
     "collect",
+    "correct_biases",
     "enable_onnx_export",
     "export_onnx",
     "load_ranges",

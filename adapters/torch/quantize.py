@@ -1,5 +1,6 @@
 """A quantized model, in one call."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
@@ -7,6 +8,7 @@ from torch import nn
 from qcore.adapters.torch.calibration.model import ForwardLoop, calibrate, check_loop
 from qcore.adapters.torch.configuration.reading import read_config
 from qcore.adapters.torch.given_model import check_model
+from qcore.adapters.torch.recovery.biases import correct_biases
 from qcore.adapters.torch.rewriting.replacing import replace_modules
 
 
@@ -16,6 +18,7 @@ def quantize(
     forward_loop: ForwardLoop | None = None,
     *,
     strict: bool = True,
+    recover: bool = False,
 ) -> nn.Module:
     """
     Quantize a model: put quantized modules into it and calibrate them.
@@ -35,6 +38,9 @@ def quantize(
         are quantized by the range of each tensor until the model is calibrated.
     strict : bool, optional
         As of `calibrate`.
+    recover : bool, optional
+        Win back accuracy that calibration alone leaves, on the same data, see
+        `correct_biases`. The data is then held in memory.
 
     Returns
     -------
@@ -46,13 +52,19 @@ def quantize(
     TypeError, ValueError
         If the configuration is not valid; nothing is changed then.
     NonFiniteError, NoDataError
-        As `calibrate`.
+        As `calibrate` and, if asked to recover, `correct_biases`.
     """
     check_model(model)
     if forward_loop is not None:
         check_loop(forward_loop)
+    elif recover:
+        raise TypeError("`forward_loop` must be given to recover accuracy; got None.")
     read = read_config(config)
+    if recover and isinstance(forward_loop, Iterator):
+        forward_loop = list(forward_loop)  # it is gone through twice
     quantized = replace_modules(model, read).model
     if read.calibrates:
         calibrate(quantized, forward_loop, strict=strict)
+    if forward_loop is not None and recover:
+        correct_biases(quantized, forward_loop)
     return quantized

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from array_api_compat import torch as xp
 
+from qcore.adapters.torch.given_data import check_tensor
 from qcore.adapters.torch.quantizer.descriptor import format_of_bits
 from qcore.calibrate import compute_range
 from qcore.granularity import PerChannel, PerTensor
@@ -126,8 +127,9 @@ class _Calibrator(ABC):
 
 def data_of(x: torch.Tensor) -> torch.Tensor:
     """Return values to count: without a graph, floating-point."""
-    if not isinstance(x, torch.Tensor):
-        raise TypeError(f"`x` must be a tensor; got {type(x).__name__}.")
+    check_tensor(x, "x", has_values=True)
+    if x.is_complex():
+        raise TypeError(f"`x` must be real; got {x.dtype}.")
     x = x.detach()
     return x if x.is_floating_point() else x.to(torch.float32)
 

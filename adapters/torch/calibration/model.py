@@ -114,7 +114,7 @@ def collect(model: nn.Module, forward_loop: ForwardLoop | None = None, /) -> nn.
         As `calibrate`.
     """
     if forward_loop is not None:
-        run = _runner(forward_loop)
+        run = runner(forward_loop)
     watch = Watch(lambda: calibrated_quantizers(model))
     with _watching(model):
         weights = _collect_weights(model)
@@ -253,7 +253,8 @@ def check_loop(forward_loop: object, /) -> None:
         )
 
 
-def _runner(forward_loop: ForwardLoop) -> Callable[[nn.Module], Any]:
+def runner(forward_loop: ForwardLoop, /) -> Callable[[nn.Module], Any]:
+    """Return what runs a model on data; raise TypeError if it is neither."""
     check_loop(forward_loop)
     if callable(forward_loop):
         return forward_loop

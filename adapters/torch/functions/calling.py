@@ -11,6 +11,8 @@ from typing import Any, TypedDict, TypeVar
 import torch
 from array_api_compat import torch as xp
 
+from qcore.adapters.torch.given_data import check_tensor
+from qcore.arithmetic import check_floating
 from qcore.clipping import gradient_within
 from qcore.libraries import load_backends
 
@@ -89,10 +91,12 @@ def gradients_within(
 
 def as_tensor(value: Any, inputs: torch.Tensor, /) -> torch.Tensor:
     """Return a number, or a tensor of numbers, as a float tensor beside the inputs."""
-    if not isinstance(inputs, torch.Tensor):
-        raise TypeError(f"the data must be a tensor; got {type(inputs).__name__}.")
-    if isinstance(value, torch.Tensor) and value.is_floating_point():
-        return value.to(inputs.device)
+    check_tensor(inputs, "inputs")
+    check_floating(inputs)
+    if isinstance(value, torch.Tensor):
+        check_tensor(value, "bound", has_values=not inputs.is_meta)
+        if value.is_floating_point():
+            return value.to(inputs.device)
     dtype = torch.promote_types(inputs.dtype, torch.float32)
     try:
         return torch.as_tensor(value, dtype=dtype, device=inputs.device)

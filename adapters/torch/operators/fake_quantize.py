@@ -16,6 +16,7 @@ from qcore.adapters.torch.operators.functorch import (
     transformed_fake_quantize,
 )
 from qcore.affine import fake_quantize_data, quantize_data
+from qcore.arithmetic import check_floating
 from qcore.formats import Format, IntFormat, parse_format
 from qcore.gradient import fake_quantize_gradient
 from qcore.granularity import Granularity, PerBlock, PerChannel, PerTensor
@@ -105,8 +106,7 @@ def _fitted(
     x: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, how: Coding
 ) -> tuple[torch.Tensor, torch.Tensor, QuantSpec]:
     """Return scales of the rank of the data, or one of no axes, and their spec."""
-    if not x.is_floating_point():
-        raise TypeError(f"`x` must be floating-point; got {x.dtype}.")
+    check_floating(x)
     if scale.numel() == 1:
         return scale.reshape(()), zero_point.reshape(()), _spec((), *how)
     missing = x.ndim - scale.ndim

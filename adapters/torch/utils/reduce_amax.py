@@ -12,6 +12,7 @@ import torch
 from array_api_compat import torch as xp
 
 import qcore
+from qcore.adapters.torch.given_data import check_tensor
 
 
 def reduce_amax(
@@ -51,6 +52,7 @@ def reduce_amax(
             "`granularity` must be left out: the axes that are reduced say it; got "
             f"{granularity!r}."
         )
+    check_tensor(input, "input")
     found: torch.Tensor = qcore.reduce_amax(
         input.detach(), axis=axis, keepdims=keepdims, xp=xp
     )

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from qcore.adapters.torch.calib import HistogramCalibrator, MaxCalibrator
+from qcore.adapters.torch.given_data import check_tensor
 from qcore.adapters.torch.nn.modules.clip import Clip
 from qcore.adapters.torch.onnx.operators import is_exporting, quantize_dequantize
 from qcore.adapters.torch.operators.fake_quantize import fake_quantize, quantize
@@ -232,6 +233,7 @@ class TensorQuantizer(QuantizerSettings):
             x = (inputs * before).to(inputs.dtype)
         if self._disabled:
             return x
+        check_tensor(x, "inputs")
         if self._if_calib:
             self.collect(x)
         if self._if_clip:

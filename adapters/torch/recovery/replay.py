@@ -1,0 +1,119 @@
+"""The calls of a model, to be made again, as far as to one of its layers."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from qcore.adapters.torch.evaluating import evaluating
+from qcore.adapters.torch.quantizer.lookup import named_quantizers
+
+Seen = Callable[[nn.Module, torch.Tensor], None]
+"""Told of each output of the modules that are watched."""
+
+
+class _Reached(BaseException):
+    """Ends a run; no module's ``except Exception`` shall stop it."""
+
+
+@contextmanager
+def replaying(model: nn.Module, /) -> Iterator[None]:
+    """Let a model evaluate, without gradients or calibration; go back in any case."""
+    quantizers = named_quantizers(model).values()
+    before = [(quantizer, quantizer.stages) for quantizer in quantizers]
+    try:
+        for quantizer in quantizers:
+            quantizer.disable_calib()
+        with evaluating(model), torch.no_grad():
+            yield
+    finally:
+        for quantizer, stages in before:
+            quantizer.stages = stages
+
+
+@contextmanager
+def unquantized(model: nn.Module, /) -> Iterator[None]:
+    """Let a model compute as if it had no quantizers; go back in any case."""
+    quantizers = named_quantizers(model).values()
+    before = [(quantizer, quantizer.stages) for quantizer in quantizers]
+    try:
+        for quantizer, stages in before:
+            quantizer.stages = replace(stages, quantizes=False, clips=False)
+        yield
+    finally:
+        for quantizer, stages in before:
+            quantizer.stages = stages
+
+
+class Replay:
+    """A run of a model on data, kept to be repeated.
+
+    Attributes
+    ----------
+    calls : list of tuple
+        Arguments of each call of the model: the data is held as long as this is.
+    outputs : mapping
+        How many outputs of each watched module the longest call saw, in the order in
+        which they came first.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        run: Callable[[nn.Module], Any],
+        watched: Sequence[nn.Module],
+        seen: Seen,
+    ) -> None:
+        self.model = model
+        self.calls: list[tuple[tuple[Any, ...], Mapping[str, Any]]] = []
+        self.outputs: dict[nn.Module, int] = {}
+        here: dict[nn.Module, int] = {}
+
+        def begin(_: nn.Module, args: Any, kwargs: Any) -> None:
+            here.clear()
+            self.calls.append((args, kwargs))
+
+        def count(module: nn.Module, output: torch.Tensor) -> None:
+            here[module] = here.get(module, 0) + 1
+            self.outputs[module] = max(self.outputs.get(module, 0), here[module])
+            seen(module, output)
+
+        start = model.register_forward_pre_hook(begin, with_kwargs=True)
+        try:
+            with _watching(watched, count):
+                run(model)
+        finally:
+            start.remove()
+
+    def until(self, module: nn.Module, seen: Seen, /) -> None:
+        """Make all calls again, each as far as the last output of a module."""
+        left = 0
+
+        def stop(module: nn.Module, output: torch.Tensor) -> None:
+            nonlocal left
+            seen(module, output)
+            left -= 1
+            if not left:
+                raise _Reached
+
+        with _watching([module], stop):
+            for args, kwargs in self.calls:
+                left = self.outputs[module]
+                with suppress(_Reached):
+                    self.model(*args, **kwargs)
+
+
+@contextmanager
+def _watching(modules: Sequence[nn.Module], seen: Seen) -> Iterator[None]:
+    def hook(module: nn.Module, _: Any, output: torch.Tensor) -> None:
+        seen(module, output)
+
+    handles = [module.register_forward_hook(hook) for module in modules]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
