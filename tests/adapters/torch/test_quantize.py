@@ -11,6 +11,7 @@ from qcore.adapters.torch.quantize import quantize
 
 FLOOR = {
     "int8": 30,
+    "int8_power_of_two": 24,
     "int8_symmetric": 30,
     "uint8": 30,
     "float8_e4m3fn": 22,
@@ -20,7 +21,8 @@ FLOOR = {
     "nvfp4": 12,
 }
 """dB. A quantizer of b bits over four standard deviations has 6.02 b - 7, one of m bits
-of mantissa about 6.02 m + 13; six of them lose up to 8 dB more."""
+of mantissa about 6.02 m + 13; six of them lose up to 8 dB more, and powers of two, up
+to twice as large as they need be, 6 more."""
 
 
 @pytest.fixture
