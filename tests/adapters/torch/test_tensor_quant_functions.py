@@ -185,7 +185,7 @@ def test_integer_inputs_are_refused(function):
 
 @both
 def test_what_is_no_tensor_is_refused(function):
-    with pytest.raises(TypeError, match="the data must be a tensor; got list"):
+    with pytest.raises(TypeError, match="`inputs` must be a tensor; got list"):
         function([1.0, 2.0], 1.0)
 
 
