@@ -3,6 +3,7 @@
 from qcore.adapters.jax.calibration import calibrate
 from qcore.adapters.jax.config import Config
 from qcore.adapters.jax.fake_quantize import fake_quantize
+from qcore.adapters.jax.quantized_dots import quantized_dots
 from qcore.adapters.jax.sites import Site, sites
 from qcore.adapters.jax.transforms import collect, fake_quant
 
@@ -13,5 +14,6 @@ __all__ = [
     "collect",
     "fake_quant",
     "fake_quantize",
+    "quantized_dots",
     "sites",
 ]

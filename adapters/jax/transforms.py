@@ -14,6 +14,7 @@ from qcore import Histogram, PerChannel, QParams, qparams_from_data
 from qcore.adapters.jax.calls import Closed
 from qcore.adapters.jax.config import Config, Plan, as_config
 from qcore.adapters.jax.fake_quantize import fake_quantize
+from qcore.adapters.jax.integer_dot import integer_product, why_not
 from qcore.adapters.jax.interpreter import Index, Interpreter, bound
 from qcore.adapters.jax.sites import sites_of, weight_mask
 from qcore.errors import QuantError
@@ -27,7 +28,12 @@ QParamsBySite = Mapping[str, QParams]
 
 
 def fake_quant(
-    f: Callable[..., Any], config: Any = None, qparams: QParamsBySite | None = None, /
+    f: Callable[..., Any],
+    config: Any = None,
+    qparams: QParamsBySite | None = None,
+    /,
+    *,
+    quantized_dot: bool = False,
 ) -> Callable[..., Any]:
     """
     Return a function that computes `f` on quantized operands.
@@ -41,6 +47,8 @@ def fake_quant(
     qparams : mapping, optional
         From names of sites to `QParams`, as `calibrate` returns them; traced. Without
         an entry, weights take the range of their values; activations must be dynamic.
+    quantized_dot : bool, optional
+        Compute products on integers wherever `quantized_dots` says so; static.
 
     Returns
     -------
@@ -69,7 +77,9 @@ def fake_quant(
                 "every static site must be calibrated; there are no qparams of "
                 f"{', '.join(missing)}."
             )
-        outputs, _ = program.run(_Rounding(program.by_index, given), None)
+        outputs, _ = program.run(
+            _Rounding(program.by_index, given, quantized_dot), None
+        )
         return outputs
 
     return quantized
@@ -153,19 +163,25 @@ class _Rounding:
 
     plans: Mapping[Index, list[Plan]]
     qparams: QParamsBySite
+    quantized_dot: bool
 
     def visit(
         self, index: Index, equation: core.JaxprEqn, inputs: list[Any], state: Any
     ) -> tuple[list[Any], Any]:
         """Quantize the operands that have a plan."""
-        inputs = list(inputs)
+        inputs, used = list(inputs), {}
         for plan in self.plans[index]:
             x = inputs[plan.site.operand]
             qparams = self.qparams.get(plan.site.name)
             if qparams is None:
                 seen = jax.lax.stop_gradient(x)
                 qparams = qparams_from_data(seen, plan.spec, xp=jnp)
-            inputs[plan.site.operand] = fake_quantize(x, qparams)
+            used[plan.site.operand] = qparams
+        specs = {operand: qparams.spec for operand, qparams in used.items()}
+        if self.quantized_dot and why_not(equation, specs) is None:
+            return integer_product(equation, inputs, used), state
+        for operand, qparams in used.items():
+            inputs[operand] = fake_quantize(inputs[operand], qparams)
         return bound(equation, inputs), state
 
     def empty(self, state: Any) -> Any:
