@@ -10,6 +10,7 @@ from qcore import Histogram, QParams
 from qcore import calibrate as choose
 from qcore.adapters.jax.config import as_config
 from qcore.adapters.jax.sites import sites_of, weight_mask
+from qcore.adapters.jax.weights import calibrated_weights, known_weights
 from qcore.errors import QuantError
 
 
@@ -18,6 +19,9 @@ def calibrate(
 ) -> Callable[..., dict[str, QParams]]:
     """
     Return a function from the arguments of `f` to the qparams of its static sites.
+
+    Weights have some where their method is not ``"minmax"``, which follows their
+    values, and these do not differ between the rounds of a loop or between devices.
 
     Parameters
     ----------
@@ -29,22 +33,23 @@ def calibrate(
     Returns
     -------
     callable
-        Takes the arguments of `f`, or their shapes.
+        Takes the arguments of `f`, or their shapes; weights that have a method other
+        than ``"minmax"`` are read.
 
     Raises
     ------
     QuantError
         By the function, if a site has no statistics, or such as no range can be chosen
-        from: names the site.
+        from, or weights to be read are shapes: names the site.
     """
     config = as_config(config)
 
     def calibrated(*args: Any, **kwargs: Any) -> dict[str, QParams]:
         program = jax.make_jaxpr(f)(*args, **kwargs)
-        plans = config.plans(
-            sites_of(program, weight_mask(config.weights, args, kwargs))
-        )
-        found = {}
+        is_weight = weight_mask(config.weights, args, kwargs)
+        plans = config.plans(sites_of(program, is_weight))
+        given = known_weights(jax.tree.leaves((args, kwargs)), is_weight)
+        found = calibrated_weights(program, given, plans, statistics)
         for plan in plans:
             name = plan.site.name
             if plan.dynamic or plan.site.is_weight:

@@ -17,6 +17,9 @@ _TENSOR_KEYS = (
     *("rounding", "scale_format", "scale_rounding", "bins"),
 )
 
+OUTPUT = "output"
+"""The method of weights under which the output of their site changes least."""
+
 DEFAULT: Sequence[Mapping[str, Any]] = (
     {
         "site": "*",
@@ -67,8 +70,9 @@ class Config:
         ``activation``, what becomes of operands that are made of weights and of others;
         or ``skip: true``. What neither says stays as it is. A tensor has ``format``,
         ``symmetric``, ``axis`` (the kept ones, or ``"output"``), ``block_size`` (of
-        blocks along the first axis that is summed), ``method``, ``options``,
-        ``dynamic``, ``bins``, ``rounding``, ``scale_format`` and ``scale_rounding``.
+        blocks along the first axis that is summed), ``method`` (of weights also
+        ``"output"``, see `qcore.qparams_from_weights`), ``options``, ``dynamic``,
+        ``bins``, ``rounding``, ``scale_format`` and ``scale_rounding``.
     weights : int, tuple of int or None, optional
         Positions of the arguments that are weights.
 
@@ -90,7 +94,9 @@ class Config:
             for role in ("weight", "activation"):
                 if rule.get(role) is not None:
                     _check(rule[role], _TENSOR_KEYS, f"rule {number}, {role!r}")
-                    find_method(rule[role].get("method", "minmax"))
+                    method = rule[role].get("method", "minmax")
+                    if (role, method) != ("weight", OUTPUT):
+                        find_method(method)
 
     def __hash__(self) -> int:
         """Return a hash of the rules."""

@@ -3,13 +3,16 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 from jax.extend import core
 
 from qcore.adapters.jax.calls import bodies_of
 from qcore.adapters.jax.interpreter import Index, equations_of
+
+Known = TypeVar("Known")
+"""What is known of the inputs of a program."""
 
 PRIMITIVES = frozenset({"dot_general", "conv_general_dilated"})
 """Whose operands are quantized."""
@@ -171,25 +174,28 @@ def _weight_operands(
         elif name in LAYOUT:
             known[equation.outvars[0]] = given[0]
         else:
-            for part, (body, inputs) in enumerate(bodies_with(equation, given)):
+            for part, (body, inputs) in enumerate(bodies_with(equation, given, False)):
                 found |= _weight_operands(body, inputs, (*here, part))
     return found
 
 
 def bodies_with(
-    equation: core.JaxprEqn, given: list[bool], /
-) -> list[tuple[core.Jaxpr, list[bool]]]:
-    """Return the programs inside of an equation, each with what its inputs are."""
+    equation: core.JaxprEqn, given: list[Known], unknown: Known, /
+) -> list[tuple[core.Jaxpr, list[Known]]]:
+    """Return the programs inside of an equation, each with what its inputs are.
+
+    `unknown` is said of what a loop carries.
+    """
     name = equation.primitive.name
     bodies = bodies_of(equation)
     if name == "while":
         first = equation.params["cond_nconsts"]
         last = first + equation.params["body_nconsts"]
-        given = [*given[first:last], *(False for _ in given[last:])]
+        given = [*given[first:last], *(unknown for _ in given[last:])]
     elif name == "cond":
         given = given[1:]
     elif name == "scan":
         first = equation.params["num_consts"]
         last = first + equation.params["num_carry"]
-        given = [*given[:first], *(False for _ in given[first:last]), *given[last:]]
+        given = [*given[:first], *(unknown for _ in given[first:last]), *given[last:]]
     return [(body.jaxpr, given) for body in bodies]

@@ -1,0 +1,155 @@
+"""Ranges of weights, which are all known before the function runs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core
+
+from qcore import Histogram, QParams, calibrate, mean_ratio, qparams_from_weights
+from qcore.adapters.jax.calls import Closed, bodies_of
+from qcore.adapters.jax.config import OUTPUT, Plan
+from qcore.adapters.jax.interpreter import Index, bound
+from qcore.adapters.jax.sites import LAYOUT, OPERANDS, PRIMITIVES, bodies_with
+from qcore.errors import QuantError
+from qcore.methods.registry import find_method
+
+_UNKNOWN = None
+"""What is not made of weights alone, or differs between rounds or devices."""
+
+
+def qparams_of_weight(
+    plan: Plan, weight: jax.Array, inputs: Histogram | None, /
+) -> QParams:
+    """
+    Return the qparams of weights by the method of their plan.
+
+    Parameters
+    ----------
+    plan : Plan
+        With ``"output"``, the output of the site is expected to change least, see
+        `qcore.qparams_from_weights`; other methods see the weights' histogram.
+    weight : array
+        Operand of the site, concrete.
+    inputs : Histogram or None
+        Of the other operand; without, its mean is taken to be zero.
+    """
+    if plan.method == OUTPUT:
+        with jax.enable_x64(True):
+            ratio = 0.0 if inputs is None else float(mean_ratio(inputs, xp=jnp).mean())
+        return qparams_from_weights(weight, plan.spec, mean_ratio=ratio, xp=jnp)
+    seen = Histogram.of(weight, bins=plan.bins, granularity=plan.spec.granularity)
+    return calibrate(seen, plan.spec, plan.method, xp=jnp, **dict(plan.options))
+
+
+def known_weights(leaves: Sequence[Any], is_weight: Sequence[bool], /) -> list[Any]:
+    """Return the inputs of a program that are weights, or their shapes."""
+    return [
+        _UNKNOWN
+        if not held
+        else leaf
+        if isinstance(leaf, jax.ShapeDtypeStruct)
+        else jnp.asarray(leaf)
+        for leaf, held in zip(leaves, is_weight, strict=True)
+    ]
+
+
+def calibrated_weights(
+    program: core.ClosedJaxpr,
+    inputs: Sequence[Any],
+    plans: Sequence[Plan],
+    statistics: Mapping[str, Any],
+    /,
+) -> dict[str, QParams]:
+    """Return the qparams of weights whose method reads them.
+
+    Without an entry are weights that differ between the rounds of a loop or between
+    devices. `inputs` are those of the program, as `known_weights` has them.
+    """
+    wanted = {
+        (plan.site.index, plan.site.operand): plan for plan in plans if _is_read(plan)
+    }
+    if not wanted:
+        return {}
+    found = {}
+    for place, weight in _weights(Closed(program.jaxpr, program.consts), inputs):
+        if (plan := wanted.get(place)) is None:
+            continue
+        name = plan.site.name
+        if isinstance(weight, jax.ShapeDtypeStruct):
+            raise QuantError(
+                f"weights must be given for method {plan.method!r} at {name}; "
+                "got their shape."
+            )
+        other = name.removesuffix(OPERANDS[place[1]]) + OPERANDS[1 - place[1]]
+        seen = statistics.get(other)
+        try:
+            found[name] = qparams_of_weight(
+                plan, weight, seen if isinstance(seen, Histogram) else None
+            )
+        except QuantError as error:
+            raise type(error)(f"{name}: {error}") from error
+    return found
+
+
+def _is_read(plan: Plan) -> bool:
+    """Return whether the method of a plan needs the weights before they are used."""
+    if plan.dynamic or not plan.site.is_weight:
+        return False
+    return plan.method == OUTPUT or find_method(plan.method).name != "minmax"
+
+
+def _weights(
+    program: Closed, inputs: Sequence[Any], index: Index = ()
+) -> Iterator[tuple[tuple[Index, int], Any]]:
+    """Yield index and operand of each site of known weights, and their values."""
+    known = dict(zip(program.jaxpr.invars, inputs, strict=True))
+    known.update(zip(program.jaxpr.constvars, program.consts, strict=True))
+
+    def weight(atom: Any) -> Any:
+        is_literal = isinstance(atom, core.Literal)
+        return _UNKNOWN if is_literal else known.get(atom, _UNKNOWN)
+
+    for number, equation in enumerate(program.jaxpr.eqns):
+        here = (*index, number)
+        given = [weight(atom) for atom in equation.invars]
+        name = equation.primitive.name
+        if name in PRIMITIVES:
+            for operand, value in enumerate(given):
+                if value is not _UNKNOWN:
+                    yield (here, operand), value
+        elif name in LAYOUT:
+            known[equation.outvars[0]] = _laid_out(equation, given)
+        else:
+            for part, (body, held) in enumerate(_bodies(equation, given)):
+                yield from _weights(body, held, (*here, part))
+
+
+def _laid_out(equation: core.JaxprEqn, given: list[Any]) -> Any:
+    """Return the weights that an equation makes of weights, if it does."""
+    if given[0] is _UNKNOWN:
+        return _UNKNOWN
+    values = [
+        atom.val if isinstance(atom, core.Literal) else value
+        for atom, value in zip(equation.invars, given, strict=True)
+    ]
+    if any(value is _UNKNOWN for value in values):
+        return _UNKNOWN  # a row that data chooses
+    if any(isinstance(value, jax.ShapeDtypeStruct) for value in values):
+        return jax.eval_shape(lambda *x: bound(equation, list(x))[0], *values)
+    return bound(equation, values)[0]
+
+
+def _bodies(
+    equation: core.JaxprEqn, given: list[Any]
+) -> Iterator[tuple[Closed, list[Any]]]:
+    """Yield the programs inside of an equation, each with what it knows."""
+    same = len(given)
+    if equation.primitive.name == "scan":
+        same = equation.params["num_consts"]
+    elif equation.primitive.name == "shard_map":
+        same = 0
+    given = [*given[:same], *(_UNKNOWN for _ in given[same:])]
+    held = bodies_with(equation, given, _UNKNOWN)
+    yield from zip(bodies_of(equation), (inputs for _, inputs in held), strict=True)
