@@ -35,6 +35,15 @@ PASSES = (
 def prepare(model: Source, /) -> ir.Model:
     """Return a path's or a proto's model, ready to be calibrated or quantized."""
     prepared = to_ir(model)
+    given = {value.name: (value.type, value.shape) for value in ends(prepared.graph)}
     for rewrite in PASSES:
         prepared = rewrite(prepared)
+    # What is found out about inputs and outputs is no change to what they promise.
+    for value in ends(prepared.graph):
+        value.type, value.shape = given[value.name]
     return prepared
+
+
+def ends(graph: ir.Graph, /) -> list[ir.Value]:
+    """Return the inputs and outputs of a graph."""
+    return [*graph.inputs, *graph.outputs]

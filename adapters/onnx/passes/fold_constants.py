@@ -12,6 +12,9 @@ LAYOUT = frozenset(
     {"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
 )
 
+_NOTE = "pkg.onnxscript.optimizer.folded_from"
+"""What onnxscript notes of a constant; the model that was given did not say so."""
+
 
 def fold_constants(model: ir.Model) -> ir.Model:
     """Return the model with every constant, and no input, among the initializers."""
@@ -19,7 +22,11 @@ def fold_constants(model: ir.Model) -> ir.Model:
     # onnxscript leaves large tensors alone unless told to fold them.
     fold_constants_ir(model, should_fold=_is_layout)
     lift = LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)
-    return lift(model).model
+    folded: ir.Model = lift(model).model
+    for graph in folded.graphs():
+        for value in graph.initializers.values():
+            value.metadata_props.pop(_NOTE, None)
+    return folded
 
 
 def _is_layout(node: ir.Node) -> bool | None:
