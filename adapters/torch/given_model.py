@@ -5,11 +5,11 @@ from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 
-def check_model(model: object, /) -> None:
-    """Raise TypeError if something is not a module of Python code."""
+def check_model(model: object, name: str = "model", /) -> None:
+    """Raise TypeError if what an argument of that name got is no module of Python."""
     if not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
         raise TypeError(
-            f"`model` must be a torch.nn.Module, not scripted; got "
+            f"`{name}` must be a torch.nn.Module, not scripted; got "
             f"{type(model).__name__}."
         )
 

@@ -13,6 +13,7 @@ from torch import nn
 from qcore.adapters.progress import terminal_bar
 from qcore.adapters.torch.calibration.batches import feed
 from qcore.adapters.torch.evaluating import evaluating
+from qcore.adapters.torch.given_model import check_model
 from qcore.adapters.torch.nn.modules._utils import QuantizedModule
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.adapters.torch.quantizer.lookup import named_quantizers
@@ -126,11 +127,20 @@ def sensitivity(
 
     Raises
     ------
+    TypeError
+        If an argument is of the wrong kind.
     ValueError
         If no quantizer is enabled.
     NoDataError
         If there is no batch, by the default metric.
     """
+    check_model(model)
+    if metric is None and not isinstance(loader, Iterable):
+        raise TypeError(
+            f"`loader` must be an iterable of batches; got {type(loader).__name__}."
+        )
+    if metric is not None and not callable(metric):
+        raise TypeError(f"`metric` must be callable; got {metric!r}.")
     layers = _layers(model)
     if not layers:
         raise ValueError("`model` must have quantizers that are enabled; got none.")

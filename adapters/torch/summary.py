@@ -5,6 +5,7 @@ import sys
 import torch
 from torch import nn
 
+from qcore.adapters.torch.given_model import check_model
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.adapters.torch.quantizer.lookup import named_quantizers
 
@@ -26,7 +27,13 @@ def summary(model: nn.Module, /) -> str:
         A line for each quantizer: its name, the format of its codes, which elements
         share a scale, the range (the widest of several, and their number) and what it
         does with data. A line for all if there is none.
+
+    Raises
+    ------
+    TypeError
+        If `model` is no module.
     """
+    check_model(model)
     rows = [
         (name or "the model", *_cells(quantizer))
         for name, quantizer in named_quantizers(model).items()

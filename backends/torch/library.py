@@ -28,7 +28,7 @@ def _is_concrete(x: Any) -> bool:
     if torch.compiler.is_compiling() or isinstance(x, FakeTensor):
         return False
     is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
-    return not (isinstance(x, torch.Tensor) and is_wrapped(x))
+    return not (isinstance(x, torch.Tensor) and (x.is_meta or is_wrapped(x)))
 
 
 def unplain(*arguments: object) -> str | None:

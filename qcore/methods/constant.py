@@ -7,6 +7,7 @@ take values as they are. The constant observer of PPQ has scale 1.
 from qcore.arithmetic import LARGEST, TINY
 from qcore.formats import IntFormat
 from qcore.methods.ends import spanned
+from qcore.methods.options import lies_within
 from qcore.methods.registry import register_method
 from qcore.spec import QuantSpec
 from qcore.statistics import Histogram, MovingRange, Range, Statistics
@@ -82,6 +83,6 @@ def _ends(
 
 
 def _checked(name: str, value: float, most: float) -> float:
-    if not TINY <= value <= most:
+    if not lies_within(TINY, value, most):
         raise ValueError(f"`{name}` must lie in [{TINY}, {most}]; got {value!r}.")
     return float(value)

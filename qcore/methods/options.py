@@ -1,6 +1,7 @@
 """Options that several methods take, checked alike."""
 
 from math import isinf
+from typing import Any
 
 
 def whole_number(name: str, value: int, least: int, most: float = float("inf")) -> int:
@@ -16,3 +17,11 @@ def whole_number(name: str, value: int, least: int, most: float = float("inf")) 
         extent = f"of at least {least}" if isinf(most) else f"from {least} to {most}"
         raise ValueError(f"`{name}` must be an integer {extent}; got {value!r}.")
     return value
+
+
+def lies_within(low: float, value: Any, high: float, /) -> bool:
+    """Return whether a value is a number from `low` to `high`; text, say, is none."""
+    try:
+        return bool(low <= value <= high)
+    except (TypeError, ValueError, RuntimeError):  # several numbers, or something else
+        return False

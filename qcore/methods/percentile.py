@@ -4,6 +4,7 @@ from typing import TypeAlias
 
 from qcore.arithmetic import divide
 from qcore.methods.ends import gather, mirrored, spanned
+from qcore.methods.options import lies_within
 from qcore.methods.registry import register_method
 from qcore.spec import QuantSpec
 from qcore.statistics import Histogram
@@ -47,8 +48,8 @@ def percentile(
     shares = (
         tuple(percentile) if isinstance(percentile, tuple | list) else (percentile,)
     )
-    if not all(0 <= share <= 100 for share in shares):
-        raise ValueError(f"`percentile` must lie in [0, 100]; got {percentile}.")
+    if not all(lies_within(0, share, 100) for share in shares):
+        raise ValueError(f"`percentile` must lie in [0, 100]; got {percentile!r}.")
     if len(shares) not in (1, 2) or shares[0] > shares[-1]:
         raise ValueError(
             f"`percentile` must be one number or an ascending pair; got {percentile}."

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from qcore.adapters.torch.calib.calibrator import data_of
+from qcore.adapters.torch.given_model import check_model
 from qcore.calibrate import compute_range
 from qcore.granularity import Granularity, PerChannel, PerTensor
 from qcore.statistics import Histogram
@@ -47,11 +48,12 @@ def calibrate_weights(
     Raises
     ------
     TypeError
-        If the method is not one of these.
+        If the method is not one of these, or `model` no module.
     NonFiniteError
         If weights hold NaN or infinity; names the module.
     """
-    if method not in _METHODS:
+    check_model(model)
+    if not isinstance(method, str) or method not in _METHODS:
         raise TypeError(f"`method` must be one of {_METHODS}; got {method!r}.")
     options: dict[str, Any] = {}
     if method == "percentile":

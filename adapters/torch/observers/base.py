@@ -10,6 +10,7 @@ from array_api_compat import torch as xp
 from torch.ao import quantization as torch_ao
 
 from qcore import NonFiniteError, PerChannel, PerTensor, QuantSpec, qparams_from_range
+from qcore.adapters.torch.given_data import check_tensor
 from qcore.adapters.torch.observers.bounds import (
     DType,
     bounded,
@@ -22,6 +23,7 @@ from qcore.adapters.torch.observers.factory import ObserverFactory
 from qcore.adapters.torch.observers.torchao import introduce
 from qcore.formats import Format
 from qcore.granularity import Granularity
+from qcore.methods.options import lies_within
 
 _OLD_NAMES = {"min_vals": "min_val", "max_vals": "max_val"}
 
@@ -103,7 +105,7 @@ class ObserverBase(torch_ao.ObserverBase):
             raise ValueError(
                 "`is_dynamic` must be false: the range is observed before."
             )
-        if not 0 <= averaging_constant <= 1:
+        if not lies_within(0, averaging_constant, 1):
             raise ValueError(
                 f"`averaging_constant` must lie in [0, 1]; got {averaging_constant!r}."
             )
@@ -119,6 +121,10 @@ class ObserverBase(torch_ao.ObserverBase):
         )
         used = bounded(fmt, quant_min, quant_max, reduce_range=reduce_range)
         self._set_codes(fmt, used)
+        if not isinstance(factory_kwargs, dict | None):
+            raise TypeError(
+                f"`factory_kwargs` must be a dict or None; got {factory_kwargs!r}."
+            )
         factory = torch.nn.factory_kwargs(factory_kwargs)  # type: ignore[no-untyped-call]
         self.register_buffer("min_val", torch.tensor([], **factory))
         self.register_buffer("max_val", torch.tensor([], **factory))
@@ -166,7 +172,13 @@ class ObserverBase(torch_ao.ObserverBase):
         ----------
         x_orig : tensor
             Floating-point, of any shape that has the axis of the channels.
+
+        Raises
+        ------
+        TypeError
+            If it is no dense tensor, or one of integers.
         """
+        check_tensor(x_orig, "x_orig", has_values=True)
         if x_orig.numel():
             ends = self._observe(x_orig.detach())
             if ends is not None:

@@ -106,6 +106,8 @@ def bounded(
     ValueError
         If the bounds do not ascend, leave out zero or are beyond those of the format;
         or if they are given for a format of floats.
+    TypeError
+        If a bound is no integer.
     """
     if not isinstance(fmt, IntFormat):
         if (quant_min, quant_max, reduce_range) != (None, None, False):
@@ -116,6 +118,9 @@ def bounded(
         return fmt
     low = fmt.qmin if quant_min is None else quant_min
     high = fmt.qmax if quant_max is None else quant_max
+    for name, bound in (("quant_min", low), ("quant_max", high)):
+        if not isinstance(bound, int):
+            raise TypeError(f"`{name}` must be an integer; got {bound!r}.")
     if reduce_range:
         low, high = low // 2, high // 2
     if not fmt.qmin <= low <= 0 <= high <= fmt.qmax or low == high:
@@ -138,10 +143,14 @@ def check_scheme(qscheme: torch.qscheme, ch_axis: int, /) -> tuple[bool, bool]:
     ------
     ValueError
         If it is another scheme, or `ch_axis` is negative just if it is per channel.
+    TypeError
+        If `ch_axis` is no integer.
     """
-    if qscheme not in _SCHEMES:
+    if not isinstance(qscheme, torch.qscheme) or qscheme not in _SCHEMES:
         known = ", ".join(map(str, _SCHEMES))
         raise ValueError(f"`qscheme` must be one of {known}; got {qscheme}.")
+    if not isinstance(ch_axis, int):
+        raise TypeError(f"`ch_axis` must be an integer; got {ch_axis!r}.")
     is_per_channel, is_symmetric = _SCHEMES[qscheme]
     if is_per_channel and ch_axis < 0:
         raise ValueError(

@@ -1,10 +1,12 @@
 """The range of the values seen, within limits."""
 
+from math import inf
 from typing import Any
 
 import torch
 
 from qcore.adapters.torch.observers.min_max import MinMaxObserver
+from qcore.methods.options import lies_within
 
 
 class ClipObserver(MinMaxObserver):
@@ -34,6 +36,10 @@ class ClipObserver(MinMaxObserver):
         *common: Any,
         **named: Any,
     ) -> None:
+        if not all(lies_within(-inf, limit, inf) for limit in (xmin, xmax)):
+            raise ValueError(
+                f"`xmin` and `xmax` must be numbers; got {xmin!r} and {xmax!r}."
+            )
         if not xmin <= xmax:
             raise ValueError(f"`xmin` must not exceed `xmax`; got {xmin} and {xmax}.")
         super().__init__(averaging_constant, *common, **named)

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from qcore.adapters.torch.observers.base import ObserverBase
+from qcore.methods.options import lies_within
 
 
 class FixedScaleObserver(ObserverBase):
@@ -46,11 +47,11 @@ class FixedScaleObserver(ObserverBase):
     ) -> None:
         super().__init__(*common, **named)
         numbers = torch.finfo(torch.float32)
-        if not numbers.tiny <= scale <= numbers.max:
+        if not lies_within(numbers.tiny, scale, numbers.max):
             raise ValueError(
                 f"`scale` must be a positive normal float32; got {scale!r}."
             )
-        is_code = self.quant_min <= zero_point <= self.quant_max
+        is_code = lies_within(self.quant_min, zero_point, self.quant_max)
         if not (is_code and zero_point == int(zero_point)):
             raise ValueError(
                 f"`zero_point` must be an integer from {self.quant_min} to "

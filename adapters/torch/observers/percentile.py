@@ -3,6 +3,7 @@
 from typing import Any
 
 from qcore.adapters.torch.observers.histogram import BINS, HistogramObserver
+from qcore.methods.options import lies_within
 
 
 class PercentileObserver(HistogramObserver):
@@ -39,7 +40,7 @@ class PercentileObserver(HistogramObserver):
         update_interval: int = 1,
         **named: Any,
     ) -> None:
-        if not 0 <= percentile <= 100:
+        if not lies_within(0, percentile, 100):
             raise ValueError(f"`percentile` must lie in [0, 100]; got {percentile!r}.")
         super().__init__(bins, update_interval, *common, **named)
         self.percentile = percentile

@@ -5,10 +5,12 @@ Patterns are regular expressions that may match anywhere in a parameter's name.
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from typing import Any
 
 import torch
+
+from qcore.adapters.torch.given_model import check_model
 
 _logger = logging.getLogger(__name__)
 
@@ -29,7 +31,10 @@ def match_parameters(
     Raises
     ------
     TypeError
-        If `patterns` is a string, whose letters would be the patterns.
+        If `patterns` is no list of strings, such as a string, whose letters would be
+        the patterns; or `model` no module.
+    ValueError
+        If a pattern is no regular expression.
     """
     return (parameter for _, parameter in _matching(model, patterns))
 
@@ -63,10 +68,12 @@ def group_parameters(
     Raises
     ------
     TypeError
-        If the patterns of a group are no list, or an option does not have one value for
-        each group.
+        If the patterns of a group are no list, an option does not have one value for
+        each group, or `model` is no module.
+    ValueError
+        If a pattern is no regular expression.
     """
-    if isinstance(patterns_list, str) or not all(
+    if not isinstance(patterns_list, list | tuple) or not all(
         isinstance(patterns, list | tuple) for patterns in patterns_list
     ):
         raise TypeError(
@@ -74,10 +81,13 @@ def group_parameters(
         )
     options = {"lr": lrs, "momentum": momentums, "weight_decay": weight_decays}
     for name, values in options.items():
-        if values is not None and len(values) != len(patterns_list):
+        if values is None:
+            continue
+        if not (isinstance(values, Sized) and len(values) == len(patterns_list)):
+            got = len(values) if isinstance(values, Sized) else repr(values)
             raise TypeError(
                 f"`{name}s` must have one value for each of the {len(patterns_list)} "
-                f"groups; got {len(values)}."
+                f"groups; got {got}."
             )
     return [
         {"params": list(match_parameters(model, patterns))}
@@ -100,7 +110,9 @@ def freeze_parameters(model: torch.nn.Module, patterns: Sequence[str]) -> None:
     Raises
     ------
     TypeError
-        If `patterns` is a string, whose letters would be the patterns.
+        If `patterns` is no list of strings, or `model` no module.
+    ValueError
+        If a pattern is no regular expression.
     """
     for name, parameter in _matching(model, patterns):
         _logger.info("Freeze %s.", name)
@@ -119,7 +131,13 @@ def quant_weight_inplace(model: torch.nn.Module) -> None:
     model : Module
         Each module in it that has a `weight` and a `weight_quantizer` is changed; the
         log names them, and warns of a quantizer that leaves integers.
+
+    Raises
+    ------
+    TypeError
+        If `model` is no module.
     """
+    check_model(model)
     for name, module in model.named_modules():
         quantizer = getattr(module, "weight_quantizer", None)
         weight = getattr(module, "weight", None)
@@ -136,10 +154,22 @@ def _matching(
     model: torch.nn.Module, patterns: Sequence[str]
 ) -> list[tuple[str, torch.nn.Parameter]]:
     """Return names and parameters that a pattern matches."""
-    if isinstance(patterns, str):
+    check_model(model)
+    is_several = isinstance(patterns, list | tuple | set | frozenset)
+    if not (is_several and all(isinstance(pattern, str) for pattern in patterns)):
         raise TypeError(f"`patterns` must be a list of strings; got {patterns!r}.")
+    expressions = [_expression(pattern) for pattern in patterns]
     return [
         (name, parameter)
         for name, parameter in model.named_parameters()
-        if any(re.search(pattern, name) for pattern in patterns)
+        if any(expression.search(name) for expression in expressions)
     ]
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"a pattern must be a regular expression; got {pattern!r}: {error}."
+        ) from error

@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from qcore.adapters.torch.calibration.batches import device_of
 from qcore.adapters.torch.configuration.choices import Operands, QuantizerChoice
+from qcore.adapters.torch.given_model import check_model
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.adapters.torch.quantizer.descriptor import ScaledQuantDescriptor
 from qcore.adapters.torch.rewriting.function_operands import (
@@ -60,7 +61,7 @@ def quantize_functions(
         If a function or an operand is unknown; names the nearest. Also if the module
         is a `torch.fx.GraphModule`.
     TypeError
-        If a descriptor is none.
+        If a descriptor is none, or another argument of the wrong kind.
 
     Notes
     -----
@@ -68,6 +69,11 @@ def quantize_functions(
     inside `multi_head_attention_forward`. Under `torch.compile` the call sites must
     exist: run the module once before, which calibration does.
     """
+    check_model(module, "module")
+    if not isinstance(functions, Mapping):
+        raise TypeError(
+            f"`functions` must map functions to descriptors; got {functions!r}."
+        )
     chosen = {}
     for function, given in functions.items():
         names = operand_names(function)

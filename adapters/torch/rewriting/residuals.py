@@ -15,6 +15,7 @@ import torch
 from torch import fx, nn
 
 from qcore.adapters.torch.calibration.batches import device_of
+from qcore.adapters.torch.given_model import check_model
 from qcore.adapters.torch.nn.modules.quant_conv import QuantConv2d
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.adapters.torch.quantizer.descriptor import ScaledQuantDescriptor
@@ -52,7 +53,7 @@ def quantize_residuals(
     Raises
     ------
     TypeError
-        If `desc` is no descriptor.
+        If `desc` is no descriptor, or `model` no module.
 
     Notes
     -----
@@ -63,6 +64,7 @@ def quantize_residuals(
     and logged: it may add, and nobody knows. Additions across modules, of which one
     returns both branches, are not seen.
     """
+    check_model(model)
     desc = QuantConv2d.default_quant_desc_input if desc is None else desc
     if not isinstance(desc, ScaledQuantDescriptor):
         raise TypeError(f"`desc` must be a QuantDescriptor; got {type(desc).__name__}.")

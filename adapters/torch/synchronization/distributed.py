@@ -13,6 +13,7 @@ from array_api_compat import device as device_of
 from array_api_compat import torch as xp
 from torch import distributed, nn
 
+from qcore.adapters.torch.given_model import check_model
 from qcore.adapters.torch.quantizer.lookup import named_quantizers
 from qcore.adapters.torch.synchronization.meeting import Meeting, is_distributed
 from qcore.libraries import library_name
@@ -60,6 +61,7 @@ def sync_statistics(
     Weights count once for each process that has collected them, on which no range
     depends.
     """
+    check_model(model)
     calibrators = {
         name: (quantizer.calibrator, quantizer.device)
         for name, quantizer in named_quantizers(model).items()
@@ -116,6 +118,10 @@ def sync(
         In every process, if a value is not statistics, or is a `MovingRange`, which
         depends on the order of its data.
     """
+    if not isinstance(statistics, Mapping):
+        raise TypeError(
+            f"`statistics` must map names to states; got {type(statistics).__name__}."
+        )
     own = {name: state for name, state in statistics.items() if state is not None}
     if not is_distributed():
         return own
