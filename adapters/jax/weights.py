@@ -14,6 +14,7 @@ from qcore.adapters.jax.interpreter import Index, bound
 from qcore.adapters.jax.sites import LAYOUT, OPERANDS, PRIMITIVES, bodies_with
 from qcore.errors import QuantError
 from qcore.methods.registry import find_method
+from qcore.transfer import to_host
 
 _UNKNOWN = None
 """What is not made of weights alone, or differs between rounds or devices."""
@@ -38,7 +39,12 @@ def qparams_of_weight(
     if plan.method == OUTPUT:
         with jax.enable_x64(True):
             ratio = 0.0 if inputs is None else float(mean_ratio(inputs, xp=jnp).mean())
-        return qparams_from_weights(weight, plan.spec, mean_ratio=ratio, xp=jnp)
+        # XLA compiles the search for each shape, which takes longer than it does.
+        is_on_host = all(device.platform == "cpu" for device in weight.devices())
+        values = to_host(weight, xp=jnp) if is_on_host else weight
+        found = qparams_from_weights(values, plan.spec, mean_ratio=ratio)
+        chosen: QParams = jax.tree.map(jnp.asarray, found)
+        return chosen
     seen = Histogram.of(weight, bins=plan.bins, granularity=plan.spec.granularity)
     return calibrate(seen, plan.spec, plan.method, xp=jnp, **dict(plan.options))
 
