@@ -28,7 +28,8 @@ def _type(node: ir.Node) -> Reason:
     names = {dtype.name.lower() for dtype in types if dtype is not None}
     if not names:
         return "the type of its inputs is unknown"
-    return None if names == {"float"} else f"its inputs are {min(names - {'float'})}"
+    others = names - {"float", "float16"}
+    return f"its inputs are {min(others)}" if others else None
 
 
 def _weight(node: ir.Node) -> Reason:

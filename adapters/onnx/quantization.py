@@ -1,6 +1,7 @@
 """Write a model that computes in 8 bits, in QDQ form."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,9 @@ def quantize(
     Parameters
     ----------
     model : path or ModelProto
-        The float model; opsets below 13 are raised.
+        The float model, in 32 or 16 bits; opsets below 13 are raised, with tensors of
+        16 bits those below 19. Scales have the type of their tensors, and biases of 16
+        bits stay floats.
     statistics_or_data : mapping, or data
         What `calibrate` gave, or data for it.
     method : str, optional
@@ -92,11 +95,13 @@ def quantize(
         eight_bit("weight", weight or spec.format.name), weight_method, per_channel
     )
 
-    def decide(seen: Statistics) -> QParams:
-        return calibrate(seen, spec, method, **options)
+    def decide(seen: Statistics, scale_dtype: str) -> QParams:
+        return calibrate(
+            seen, replace(spec, scale_dtype=scale_dtype), method, **options
+        )
 
     # What a method does not know shall be refused before minutes of calibration.
-    decide(ONE_VALUE)
+    decide(ONE_VALUE, "float32")
     check_weight_method(weight_method)
     prepared = prepare(model)
     needed = plan_prepared(prepared, op_types=op_types, exclude=exclude)

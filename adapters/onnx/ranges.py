@@ -9,7 +9,7 @@ from qcore import Histogram, QParams, mean_ratio
 from qcore.adapters.onnx.operands import activations, is_standard
 from qcore.adapters.onnx.plan import Plan
 from qcore.adapters.onnx.sharing import MOVERS
-from qcore.adapters.onnx.tensors import tensors_by_name
+from qcore.adapters.onnx.tensors import scale_dtype, tensors_by_name
 from qcore.errors import QuantError
 from qcore.statistics import Statistics
 
@@ -36,7 +36,7 @@ def activation_qparams(
     graph: ir.Graph,
     plan: Plan,
     statistics: Mapping[str, Statistics],
-    decide: Callable[[Statistics], QParams],
+    decide: Callable[[Statistics, str], QParams],
 ) -> dict[str, QParams]:
     """Return the scale and zero point of each tensor that the plan quantizes.
 
@@ -49,7 +49,8 @@ def activation_qparams(
     statistics : mapping
         What was collected, by tensor.
     decide : callable
-        Gives the scale and zero point of what statistics describe.
+        Gives the scale and zero point of what statistics describe, the scale rounded
+        to a dtype.
 
     Raises
     ------
@@ -62,7 +63,8 @@ def activation_qparams(
         if sources not in decided:
             parts = [find_statistics(values[name], statistics) for name in sources]
             try:
-                decided[sources] = decide(_merged([part for part in parts if part]))
+                seen = _merged([part for part in parts if part])
+                decided[sources] = decide(seen, scale_dtype(values[sources[0]]))
             except QuantError as error:
                 raise type(error)(
                     f"while calibrating {sources[0]!r}: {error}"

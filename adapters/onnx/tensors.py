@@ -15,3 +15,8 @@ def tensors(graph: ir.Graph) -> Iterator[ir.Value]:
 def tensors_by_name(graph: ir.Graph) -> dict[str, ir.Value]:
     """Return the same by name, where they have one."""
     return {value.name: value for value in tensors(graph) if value.name}
+
+
+def scale_dtype(value: ir.Value) -> str:
+    """Return the type that the scales of a tensor must have: its own."""
+    return "float16" if value.dtype == ir.DataType.FLOAT16 else "float32"

@@ -68,7 +68,7 @@ class WeightSpec:
         Parameters
         ----------
         weight : array
-            float32.
+            float32 or float16, which its scales are, too.
         axis : int or None
             The axis of the output channels, if there is one.
         x_scale : array
@@ -86,8 +86,11 @@ class WeightSpec:
         scale = np.maximum(
             qparams.scale.reshape(-1), least if granularity else least.max()
         )
+        scale = _up(scale, weight.dtype)
         qparams = QParams(
-            scale.reshape(qparams.scale.shape), qparams.zero_point, qparams.spec
+            scale.astype(np.float32).reshape(qparams.scale.shape),
+            qparams.zero_point,
+            qparams.spec,
         )
         codes = quantize(weight, qparams)
         zero_point = np.zeros_like(scale, np.int8)
@@ -119,6 +122,13 @@ def _least_scale(bias: np.ndarray | None, x_scale: np.ndarray) -> np.ndarray:
     """
     least = np.zeros(1) if bias is None else np.abs(bias) / MOST_CODES
     return (np.maximum(least, LEAST_SCALE) / np.float64(x_scale)).astype(np.float32)
+
+
+def _up(scale: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return scales in a dtype, none smaller than it was."""
+    rounded = scale.astype(dtype)
+    above = np.nextafter(rounded, dtype.type(np.inf))
+    return np.where(rounded < scale, above, rounded)
 
 
 def store_bias(bias: np.ndarray, scale: np.ndarray) -> Stored:

@@ -46,7 +46,8 @@ def insert_qdq(model: ir.Model, plan: Plan, qparams: Mapping[str, QParams]) -> i
 
 def _grid(graph: ir.Graph, names: Names, name: str, qparams: QParams) -> Grid:
     zero_point = qparams.zero_point.astype(qparams.spec.format.name)
+    scale = qparams.scale.astype(qparams.spec.scale_dtype)
     return Grid(
-        add_constant(graph, names, f"{name}_scale", qparams.scale),
+        add_constant(graph, names, f"{name}_scale", scale),
         add_constant(graph, names, f"{name}_zero_point", zero_point),
     )

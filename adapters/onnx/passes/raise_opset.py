@@ -5,26 +5,36 @@ import onnx_ir as ir
 
 from qcore.errors import QuantError
 
-OPSET = 13  # QuantizeLinear and DequantizeLinear take an axis
-IR_VERSION = 7  # published with opset 13; from 4 on, initializers need not be inputs
+OPSET = 13
+"""In which QuantizeLinear and DequantizeLinear take an axis."""
+OPSET_OF_HALVES = 19
+"""In which they take and give 16-bit floats."""
+IR_VERSION = {OPSET: 7, OPSET_OF_HALVES: 9}
+"""Those published with these; from 4 on, initializers need not be inputs."""
 
 
 def raise_opset(model: ir.Model) -> ir.Model:
-    """Return the model in opset 13 or later, in IR version 7 or later."""
-    opset = model.opset_imports.get("", OPSET)
-    if opset < OPSET:
-        model = _convert(model, opset)
-    model.ir_version = max(model.ir_version, IR_VERSION)
+    """Return the model in the first opset that has what it needs, or in its own."""
+    least = OPSET_OF_HALVES if _has_halves(model.graph) else OPSET
+    opset = model.opset_imports.get("", least)
+    if opset < least:
+        model = _convert(model, opset, least)
+    model.ir_version = max(model.ir_version, IR_VERSION[least])
     return model
 
 
-def _convert(model: ir.Model, opset: int) -> ir.Model:
+def _has_halves(graph: ir.Graph) -> bool:
+    values = (*graph.inputs, *graph.initializers.values())
+    return any(value.dtype == ir.DataType.FLOAT16 for value in values)
+
+
+def _convert(model: ir.Model, opset: int, least: int) -> ir.Model:
     proto = ir.to_proto(ir.external_data.load_to_model(model))
     try:
-        raised = onnx.version_converter.convert_version(proto, OPSET)
+        raised = onnx.version_converter.convert_version(proto, least)
     except Exception as error:  # bound C++: its errors have no common base
         raise QuantError(
-            f"`model` must be of opset {OPSET} or later for per-channel scales; "
+            f"`model` must be of opset {least} or later for what scales need; "
             f"it has opset {opset} and onnx cannot raise it: {error}"
         ) from error
     # The converter keeps the graph alone.

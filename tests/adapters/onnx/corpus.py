@@ -534,7 +534,6 @@ CASES: dict[str, Case] = {
         domains=', "com.microsoft" : 1',
     ),
     "half precision": _conv(
-        refused="'Conv' stays float: its inputs are float16",
         outputs="float[N, 4, H, W] y",
         change=_half(TensorProto.FLOAT16),
         feed={
