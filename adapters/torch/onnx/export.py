@@ -12,18 +12,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
 from torch.jit import TracerWarning  # type: ignore[attr-defined]
+from torch.utils._pytree import tree_leaves
 
+from qcore.adapters.onnx_formats import BLOCKS
 from qcore.adapters.torch.evaluating import evaluating
+from qcore.adapters.torch.given_model import check_model
+from qcore.adapters.torch.given_path import path_of_file
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
-from qcore.adapters.torch.onnx.formats import BLOCKS
 from qcore.adapters.torch.onnx.preparing import prepared
 from qcore.errors import QuantError
+from qcore.methods.options import whole_number
 
 _EARLIEST = 18
 """The opset from which what formats need is more than exporters choose by default."""
@@ -110,10 +113,25 @@ def export_onnx(
         If ONNX, or its opset that the exporter knows, lacks what a quantizer does; if
         an argument is wrong; or if ONNX Runtime's outputs differ by more than rounding
         explains: noise above -30 dB.
+    TypeError
+        If an argument is of the wrong kind.
     ModuleNotFoundError
         If packages are missing; names what to install.
     """
-    path = Path(path)
+    check_model(model)
+    path = path_of_file(path)
+    if not (isinstance(args, tuple) or _holds_tensor(args)):
+        raise TypeError(
+            f"`args` must be a tensor, or a tuple of inputs; got {type(args).__name__}."
+        )
+    if not isinstance(kwargs, Mapping | None):
+        raise TypeError(f"`kwargs` must be inputs by name; got {kwargs!r}.")
+    if opset_version is not None:
+        whole_number("opset_version", opset_version, 1)
+    for key, names in (("input_names", input_names), ("output_names", output_names)):
+        is_several = isinstance(names, list | tuple | None)
+        if not (is_several and all(isinstance(name, str) for name in names or ())):
+            raise TypeError(f"`{key}` must be a list of strings; got {names!r}.")
     if weights not in ("float", "codes"):
         raise QuantError(f"`weights` must be 'float' or 'codes'; got {weights!r}.")
     if not path.parent.is_dir():
@@ -137,6 +155,11 @@ def export_onnx(
         with evaluating(model), torch.no_grad():
             onnx_model.verify(finished, model(*args, **named), args, named)
     onnx_model.save(finished, path)
+
+
+def _holds_tensor(given: Any) -> bool:
+    """Return whether there is a tensor in what a model is to be called with."""
+    return any(isinstance(leaf, torch.Tensor) for leaf in tree_leaves(given))
 
 
 class _PreparedExport:

@@ -8,7 +8,7 @@ from array_api_compat import torch as xp
 from torch import nn
 from torch.jit import TracerWarning  # type: ignore[attr-defined]
 
-from qcore.adapters.torch.onnx.formats import (
+from qcore.adapters.onnx_formats import (
     BLOCKS,
     OnnxType,
     limits_of,
@@ -26,6 +26,16 @@ Attributes = dict[str, Any]
 """Of a node, whole numbers all."""
 
 _FLOAT = 1  # of onnx.TensorProto.DataType
+
+_DTYPES = {
+    "uint8": torch.uint8,
+    "int8": torch.int8,
+    "uint16": torch.uint16,
+    "int16": torch.int16,
+    "float8_e4m3fn": torch.float8_e4m3fn,
+    "float8_e5m2": torch.float8_e5m2,
+}
+"""What holds the numbers of types in PyTorch, where there is something."""
 
 
 def quantize_dequantize(x: torch.Tensor, qparams: QParams, /) -> torch.Tensor:
@@ -116,7 +126,7 @@ class QuantizeDequantize(nn.Module):
             return None
         flat = self._flat(self.qparams.zero_point)
         storage = getattr(torch, spec.format.storage)
-        return flat.to(self.kind.dtype or storage)
+        return flat.to(_DTYPES.get(self.kind.name, storage))
 
     def _real(self, code: int | None) -> torch.Tensor | None:
         """Return what a code stands for, in the shape of the scales."""
@@ -203,7 +213,7 @@ def _symbolic(
         of_codes["output_dtype"] = kind.number
         grid = [scale]
     else:
-        if kind.dtype is None:
+        if kind.name not in _DTYPES:
             zero_point = torch.onnx.ops.symbolic(
                 "Cast",
                 [zero_point],

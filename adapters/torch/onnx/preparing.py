@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from qcore.adapters.onnx_formats import limits_of, type_of
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
-from qcore.adapters.torch.onnx.formats import limits_of, type_of
 from qcore.adapters.torch.onnx.operators import QuantizeDequantize
 from qcore.adapters.torch.operators.fake_quantize import quantize
 from qcore.adapters.torch.quantizer.lookup import named_quantizers

@@ -1,8 +1,7 @@
 """What of a quantization ONNX can say, and from which opset on."""
 
 from dataclasses import dataclass
-
-import torch
+from math import prod
 
 from qcore.errors import QuantError
 from qcore.formats import Format, IntFormat, parse_format
@@ -25,21 +24,19 @@ class OnnxType:
     """Of ``onnx.TensorProto.DataType``."""
     opset: int
     """The first in which QuantizeLinear gives it."""
-    dtype: torch.dtype | None = None
-    """What holds its numbers in PyTorch, if there is something."""
 
 
 _TYPES = {
     known.name: known
     for known in (
-        OnnxType("uint8", 2, 10, torch.uint8),
-        OnnxType("int8", 3, 10, torch.int8),
-        OnnxType("uint16", 4, BLOCKS, torch.uint16),
-        OnnxType("int16", 5, BLOCKS, torch.int16),
+        OnnxType("uint8", 2, 10),
+        OnnxType("int8", 3, 10),
+        OnnxType("uint16", 4, BLOCKS),
+        OnnxType("int16", 5, BLOCKS),
         OnnxType("uint4", 21, BLOCKS),
         OnnxType("int4", 22, BLOCKS),
-        OnnxType("float8_e4m3fn", 17, 19, torch.float8_e4m3fn),
-        OnnxType("float8_e5m2", 19, 19, torch.float8_e5m2),
+        OnnxType("float8_e4m3fn", 17, 19),
+        OnnxType("float8_e5m2", 19, 19),
         OnnxType("float4_e2m1fn", 23, 23),
     )
 }
@@ -87,7 +84,7 @@ def opset_of(qparams: QParams, /) -> int:
         If none has.
     """
     spec = qparams.spec
-    several = qparams.scale.numel() > 1
+    several = prod(qparams.scale.shape) > 1
     opset = type_of(spec.format).opset
     if spec.rounding != "half_even":
         raise QuantError(
