@@ -79,7 +79,7 @@ def initialize(
     wanted = dict(_DEFAULTS)
     for name in _names(float_module_list):
         wanted.pop((nn, name), None)
-    for place, name, replacement in custom_quant_modules or ():
+    for place, name, replacement in _places(custom_quant_modules):
         wanted[place, name] = replacement
     before = dict(_replaced)
     _replace(wanted)
@@ -112,15 +112,34 @@ class _Initialized:
 
 def _names(given: Iterable[str] | None) -> tuple[str, ...]:
     """Return names in torch.nn, checked."""
-    if isinstance(given, str):
+    names = () if given is None else given
+    if isinstance(names, str) or not (
+        isinstance(names, Iterable) and all(isinstance(name, str) for name in names)
+    ):
         raise TypeError(f"`float_module_list` must be a list of names; got {given!r}.")
-    names = tuple(given or ())
+    names = tuple(names)
     if unknown := [name for name in names if not hasattr(nn, name)]:
         raise ValueError(
             f"`float_module_list` must be of names in torch.nn; got "
             f"{', '.join(unknown)}."
         )
     return names
+
+
+def _places(given: Iterable[tuple[Any, str, Any]] | None) -> list[tuple[Any, str, Any]]:
+    """Return what more to replace, each in three parts."""
+    if given is None:
+        return []
+    found = list(given) if isinstance(given, Iterable) else [given]
+    if not all(
+        isinstance(part, tuple | list) and len(part) == 3 and isinstance(part[1], str)
+        for part in found
+    ):
+        raise TypeError(
+            "`custom_quant_modules` must be a list of (module, name, class); got "
+            f"{given!r}."
+        )
+    return found
 
 
 def _replace(wanted: dict[Place, Any]) -> None:

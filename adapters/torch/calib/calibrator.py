@@ -7,9 +7,8 @@ import torch
 from array_api_compat import torch as xp
 
 from qcore.adapters.torch.given_data import check_tensor
-from qcore.adapters.torch.quantizer.descriptor import format_of_bits
+from qcore.adapters.torch.quantizer.descriptor import ScaledQuantDescriptor
 from qcore.calibrate import compute_range
-from qcore.granularity import PerChannel, PerTensor
 from qcore.qparams import amax_from_range
 from qcore.spec import QuantSpec
 from qcore.statistics import Histogram, Range
@@ -44,8 +43,9 @@ class _Calibrator(ABC):
         spec: QuantSpec | None = None,
     ) -> None:
         if spec is None:
-            granularity = PerTensor() if axis is None else PerChannel(axis)
-            spec = QuantSpec(format_of_bits(num_bits, unsigned, False), granularity)
+            spec = ScaledQuantDescriptor(
+                num_bits=num_bits, axis=axis, unsigned=unsigned
+            ).spec()
         self._num_bits, self._axis, self._unsigned = num_bits, axis, unsigned
         self.spec = spec
         self.statistics: Any = None

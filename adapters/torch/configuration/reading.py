@@ -30,7 +30,6 @@ Optimizer takes, ``{"quant_cfg": …, "algorithm": …}``.
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -40,6 +39,7 @@ from qcore.adapters.torch.configuration.modelopt import read_modelopt
 from qcore.adapters.torch.configuration.modelopt_attributes import plain
 from qcore.adapters.torch.configuration.presets import PRESETS
 from qcore.adapters.torch.configuration.rules import read_rules
+from qcore.adapters.torch.given_path import path_of_file
 from qcore.errors import nearest
 
 DEFAULT = "int8"
@@ -93,7 +93,9 @@ def _from_text(given: str | os.PathLike[str]) -> Any:
         return [{"preset": given}]
     is_file = isinstance(given, os.PathLike) or given.endswith(_SUFFIXES)
     try:
-        text = Path(given).read_text("utf-8") if is_file else str(given)
+        text = (
+            path_of_file(given, "config").read_text("utf-8") if is_file else str(given)
+        )
         data = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         said = " ".join(str(error).split())  # YAML's own spans lines

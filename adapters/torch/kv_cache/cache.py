@@ -42,6 +42,8 @@ class KVCache(torch.nn.Module):
     ------
     ValueError
         If there is no layer, or scales are not static.
+    TypeError
+        If an argument is of the wrong kind.
 
     Examples
     --------
@@ -61,7 +63,8 @@ class KVCache(torch.nn.Module):
         max_length: int | None = None,
     ) -> None:
         super().__init__()
-        layers = [KVCacheLayer(*pair, max_length=max_length) for pair in qparams]
+        pairs = _pairs("qparams", qparams)
+        layers = [KVCacheLayer(*pair, max_length=max_length) for pair in pairs]
         if not layers:
             raise ValueError("`qparams` must be those of one layer at least; got none.")
         self.layers = torch.nn.ModuleList(layers)
@@ -100,7 +103,7 @@ class KVCache(torch.nn.Module):
         """
         record = amct.read(path)
         pairs = []
-        for keys, values in names:
+        for keys, values in _pairs("names", names):
             found = []
             for name in (keys, values):
                 entry = record.get(name)
@@ -154,7 +157,7 @@ class KVCache(torch.nn.Module):
                 calibrate(keys, spec, method, xp=xp, **options),
                 calibrate(values, spec, method, xp=xp, **options),
             )
-            for keys, values in statistics
+            for keys, values in _pairs("statistics", statistics)
         )
         return cls(pairs, max_length=max_length)
 
@@ -163,6 +166,11 @@ class KVCache(torch.nn.Module):
         return self[layer].update(keys, values)
 
     def __getitem__(self, layer: int) -> KVCacheLayer:
+        if not isinstance(layer, int) or not -len(self) <= layer < len(self):
+            raise IndexError(
+                f"`layer` must be the number of one of {len(self)} layers; got "
+                f"{layer!r}."
+            )
         found: KVCacheLayer = self.layers[layer]  # type: ignore[assignment]
         return found
 
@@ -196,3 +204,17 @@ class KVCache(torch.nn.Module):
         """Go on with other entries of the batch in all layers; see `KVCacheLayer`."""
         for layer in self:
             layer.reorder(index)
+
+
+def _pairs(name: str, given: Any) -> list[tuple[Any, Any]]:
+    """Return what is for keys and values of each layer, known to be pairs."""
+    pairs = list(given) if isinstance(given, Iterable) else None
+    is_pair = (
+        isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs or ()
+    )
+    if pairs is None or not all(is_pair):
+        raise TypeError(
+            f"`{name}` must have a pair for each layer, of keys and of values; got "
+            f"{given!r}."
+        )
+    return pairs

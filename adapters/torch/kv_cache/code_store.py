@@ -9,6 +9,8 @@ import torch
 from array_api_compat import torch as xp
 
 from qcore import PerBlock, PerChannel, QParams, dequantize, pack, quantize, unpack
+from qcore.adapters.torch.given_data import check_tensor
+from qcore.methods.options import whole_number
 
 AXIS = -2
 """Of positions; the last axis holds the numbers of each."""
@@ -50,8 +52,8 @@ class CodeStore(torch.nn.Module):
     def __init__(self, qparams: QParams, *, max_length: int | None = None) -> None:
         super().__init__()
         _check_static(qparams)
-        if max_length is not None and max_length < 1:
-            raise ValueError(f"`max_length` must be positive; got {max_length}.")
+        if max_length is not None:
+            whole_number("max_length", max_length, 1)
         spec = qparams.spec
         if qparams.scale.ndim == 1 and qparams.scale.shape[0] > 1:
             spec = replace(spec, granularity=PerChannel(-1))
@@ -70,7 +72,8 @@ class CodeStore(torch.nn.Module):
         return 0 if self._codes is None else self._codes.nbytes
 
     def check(self, x: torch.Tensor, name: str, /) -> None:
-        """Raise ValueError unless data can be appended."""
+        """Raise TypeError or ValueError unless data can be appended."""
+        check_tensor(x, name)
         if x.ndim < 2 or not x.is_floating_point():
             raise ValueError(
                 f"`{name}` must be floating-point of shape […, length, width]; got "

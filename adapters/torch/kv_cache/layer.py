@@ -5,6 +5,7 @@ from typing import TypeAlias
 import torch
 
 from qcore import QParams
+from qcore.adapters.torch.given_data import check_tensor
 from qcore.adapters.torch.kv_cache.code_store import CodeStore
 
 Pair: TypeAlias = tuple[torch.Tensor, torch.Tensor]
@@ -69,14 +70,16 @@ class KVCacheLayer(torch.nn.Module):
         ValueError
             If they do not fit each other, the scales, what is held, or `max_length`;
             nothing is added then.
+        TypeError
+            If one is no dense tensor.
         """
+        self.keys.check(keys, "keys")
+        self.values.check(values, "values")
         if keys.shape[:-1] != values.shape[:-1]:
             raise ValueError(
                 "`keys` and `values` must have one shape but for the width; got "
                 f"{tuple(keys.shape)} and {tuple(values.shape)}."
             )
-        self.keys.check(keys, "keys")
-        self.values.check(values, "values")
         self.keys.append(keys)
         self.values.append(values)
         return self.keys.all(keys.dtype), self.values.all(values.dtype)
@@ -113,6 +116,17 @@ class KVCacheLayer(torch.nn.Module):
         ----------
         index : torch.Tensor
             int64 ``[new batch]``, on the device of the cache: which entry each is.
+
+        Raises
+        ------
+        TypeError
+            If it is no such tensor.
         """
+        check_tensor(index, "index")
+        if index.ndim != 1 or index.dtype not in (torch.int64, torch.int32):
+            raise TypeError(
+                f"`index` must be integers of shape [batch]; got {index.dtype} of "
+                f"shape {tuple(index.shape)}."
+            )
         for store in (self.keys, self.values):
             store.reorder(index)

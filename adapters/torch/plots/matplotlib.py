@@ -3,10 +3,10 @@
 import os
 from collections.abc import Mapping
 from math import isfinite
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from qcore.adapters.torch.given_path import path_to_write
 from qcore.files import written_atomically
 
 _INCHES = 8.0, 1.2, 0.22
@@ -35,6 +35,7 @@ def plot_bars(
     reference : (str, float)
         Name and place of a line to compare with, left out if not finite.
     """
+    target = path_to_write(path)
     width, around, each = _INCHES
     figure = Figure((width, around + each * len(values)), layout="constrained")
     axes = figure.add_subplot()
@@ -50,8 +51,8 @@ def plot_bars(
     if isfinite(place):
         axes.axvline(place, color="tab:red", linewidth=1, label=name)
         figure.legend(loc="outside upper right", frameon=False)
-    with written_atomically(path) as file:
-        figure.savefig(file, format=Path(path).suffix[1:] or "png")
+    with written_atomically(target) as file:
+        figure.savefig(file, format=target.suffix[1:] or "png")
 
 
 def _plain(text: str) -> str:

@@ -8,6 +8,7 @@ import torch
 from array_api_compat import torch as xp
 from torch import nn
 
+from qcore.adapters.torch.given_data import check_tensor
 from qcore.adapters.torch.operators.scales import qparams_of_range
 from qcore.qparams import amax_from_range
 from qcore.spec import QParams, QuantSpec
@@ -61,7 +62,7 @@ class RangeHolder(nn.Module):
         if value is None:
             _log.error("Setting amax to None is meaningless and was ignored.")
             return
-        given = self._placed(value)
+        given = self._placed(value, "amax")
         if bool((given < 0).any()):
             raise ValueError(f"`amax` must not be negative; got {float(given.min())}.")
         held = self.amax
@@ -79,7 +80,7 @@ class RangeHolder(nn.Module):
 
     @pre_quant_scale.setter
     def pre_quant_scale(self, value: Any) -> None:
-        self._hold("_pre_quant_scale", self._placed(value))
+        self._hold("_pre_quant_scale", self._placed(value, "pre_quant_scale"))
 
     def replace_range(self, lo: torch.Tensor, hi: torch.Tensor, /) -> None:
         """
@@ -132,10 +133,18 @@ class RangeHolder(nn.Module):
             self._follow(held)
         return QParams(self._step, self._zero_point, self.spec)
 
-    def _placed(self, value: Any) -> torch.Tensor:
+    def _placed(self, value: Any, name: str) -> torch.Tensor:
         """Return a value as a tensor; a number where the module is."""
+        if isinstance(value, torch.Tensor):
+            check_tensor(value, name, has_values=not self._step.is_meta)
         device = None if isinstance(value, torch.Tensor) else self.device
-        return torch.as_tensor(value, dtype=torch.float32, device=device).detach()
+        try:
+            placed = torch.as_tensor(value, dtype=torch.float32, device=device)
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(
+                f"`{name}` must be a number or a tensor; got {value!r}."
+            ) from None
+        return placed.detach()
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Keep a range that is assigned to its private name as a buffer too."""

@@ -17,6 +17,7 @@ from torch import nn
 
 from qcore.adapters.torch.calibration.batches import device_of
 from qcore.adapters.torch.given_model import check_model, innermost
+from qcore.adapters.torch.given_path import path_to_write
 from qcore.adapters.torch.quantizer.lookup import named_quantizers
 from qcore.adapters.torch.rewriting.replacing import replace_modules
 from qcore.adapters.torch.rewriting.residuals import quantize_residuals
@@ -64,13 +65,14 @@ def save(
     Raises
     ------
     TypeError
-        If the configuration is not plain data, or the state dict holds no tensors
-        alone.
+        If the configuration is not plain data, the state dict holds no tensors alone,
+        or an argument is of the wrong kind.
     OSError
         If the file cannot be written.
     """
     check_model(model)
     model = innermost(model)
+    path = path_to_write(path)
     try:
         json.dumps(config)
     except TypeError as error:
@@ -124,11 +126,14 @@ def restore(float_model: nn.Module, path: str | os.PathLike[str], /) -> nn.Modul
     ValueError
         If the architecture is another; names the first difference. Or if the model is
         on the meta device. Nothing is changed then.
+    TypeError
+        If `float_model` is no module, or `path` no path.
     FileFormatError
         If the file is no saved model, is damaged, or is of a later version.
     OSError
         If the file cannot be read.
     """
+    check_model(float_model, "float_model")
     tensors, header = _read(path)
     if device_of(float_model).type == "meta":
         raise ValueError("`float_model` must have weights; it is on the meta device.")

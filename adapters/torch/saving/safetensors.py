@@ -3,13 +3,13 @@
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
+from qcore.adapters.torch.given_path import path_of_file
 from qcore.errors import FileFormatError
 from qcore.files import written_atomically
 
@@ -37,12 +37,14 @@ def read_tensors(
 
     Raises
     ------
+    TypeError, IsADirectoryError
+        If `path` is none, or a folder.
     FileNotFoundError
         If there is no such file.
     FileFormatError
         If it is no safetensors file, or one with another header.
     """
-    if not Path(path).is_file():
+    if not path_of_file(path).is_file():
         raise FileNotFoundError(f"{path} must be a saved model; there is no such file.")
     try:
         with safe_open(path, framework="pt") as file:

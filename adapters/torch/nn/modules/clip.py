@@ -56,7 +56,12 @@ class Clip(torch.nn.Module):
 
 def _scalar(name: str, value: Any) -> torch.Tensor:
     """Return a bound as a float tensor of its own memory."""
-    given = torch.as_tensor(value).detach()
+    try:
+        given = torch.as_tensor(value).detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"`{name}` must be a number or a tensor; got {value!r}."
+        ) from None
     if given.numel() != 1:
         raise ValueError(
             f"`{name}` must be a scalar to be learned; got the shape "

@@ -1,0 +1,42 @@
+"""The paths that a user gives, checked before anything is read or written."""
+
+import os
+from pathlib import Path
+
+
+def path_of_file(path: object, name: str = "path", /) -> Path:
+    """
+    Return a path of a file that may be there or not.
+
+    Raises
+    ------
+    TypeError
+        If it is no path.
+    IsADirectoryError
+        If it is a folder.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"`{name}` must be a path; got {type(path).__name__}.")
+    found = Path(path)
+    if found.is_dir():
+        raise IsADirectoryError(f"`{name}` must be a file; {str(found)!r} is a folder.")
+    return found
+
+
+def path_to_write(path: object, name: str = "path", /) -> Path:
+    """
+    Return a path of a file that can be written.
+
+    Raises
+    ------
+    TypeError, IsADirectoryError
+        As `path_of_file`.
+    FileNotFoundError
+        If its folder is not there.
+    """
+    found = path_of_file(path, name)
+    if not found.parent.is_dir():
+        raise FileNotFoundError(
+            f"`{name}` must lie in an existing folder; got {str(found)!r}."
+        )
+    return found
