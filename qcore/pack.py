@@ -93,9 +93,15 @@ def unpack(
         )
     with arithmetic(xp):
         whole = xp.astype(packed, xp.int32)
-        bits = (whole[:, None] >> _places(8, packed, xp=xp)) & 1
-        bits = xp.reshape(bits, (-1,))[: count * fmt.bits]
-        codes = xp.astype(_join(bits, fmt.bits, xp=xp), xp.int32)
+        # Where no code lies in two bytes, bits need not be taken one by one.
+        step = fmt.bits if 8 % fmt.bits == 0 else 1
+        places = _places(8 // step, packed, xp=xp) * step
+        codes = (whole[:, None] >> places) & (2**step - 1)
+        if step < fmt.bits:
+            bits = xp.reshape(codes, (-1,))[: count * fmt.bits]
+            codes = xp.astype(_join(bits, fmt.bits, xp=xp), xp.int32)
+        elif count * fmt.bits % 8:
+            codes = xp.reshape(codes, (-1,))[:count]
         if isinstance(fmt, IntFormat) and fmt.signed:
             half = 2 ** (fmt.bits - 1)
             codes = xp.where(codes >= half, codes - 2 * half, codes)
