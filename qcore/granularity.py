@@ -55,11 +55,7 @@ class PerChannel:
 
     def __post_init__(self) -> None:
         """Hold the axes as plain integers, so that the value can be hashed."""
-        try:
-            axis = index(self.axis)  # type: ignore[arg-type]
-        except TypeError:
-            axis = tuple(index(a) for a in self.axis)  # type: ignore[assignment,union-attr]
-        object.__setattr__(self, "axis", axis)
+        object.__setattr__(self, "axis", _plain(self.axis))
 
     def scale_shape(self, shape: tuple[int, ...], /) -> tuple[int, ...]:
         """Return the shape of the scales of data of the given shape."""
@@ -165,6 +161,20 @@ class PerBlock:
 
 
 Granularity: TypeAlias = PerTensor | PerChannel | PerBlock
+
+
+def _plain(axis: Axes, /) -> int | tuple[int, ...]:
+    """Return an axis, or several, as plain integers."""
+    try:
+        return index(axis)  # type: ignore[arg-type]
+    except TypeError:
+        pass
+    try:
+        return tuple(index(a) for a in axis)  # type: ignore[union-attr]
+    except TypeError:
+        raise TypeError(
+            f"`axis` must be an integer or a tuple of integers; got {axis!r}."
+        ) from None
 
 
 def normalize_axes(axis: Axes, ndim: int, /) -> tuple[int, ...]:

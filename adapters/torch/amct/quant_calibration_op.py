@@ -9,7 +9,6 @@
 
 import os
 import warnings
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +21,8 @@ from qcore.adapters.torch.amct.quant_calibration_config import (
     QuantCalibrationConfig,
     check_quant_method,
 )
+from qcore.adapters.torch.given_data import check_tensor
+from qcore.adapters.torch.given_path import path_of_file
 from qcore.errors import NonFiniteError, QuantError
 
 
@@ -71,7 +72,7 @@ class QuantCalibrationOp(torch.nn.Module):
             )
         self.config = QuantCalibrationConfig.parse(quant_algo_params)
         check_quant_method(quant_method)
-        path = Path(record_file).resolve()
+        path = path_of_file(record_file, "record_file").resolve()
         if path.exists():
             amct.read(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,17 +106,12 @@ class QuantCalibrationOp(torch.nn.Module):
         QuantError
             If the channels are not those of earlier batches.
         """
+        if not isinstance(calibrated_layer_name, str):
+            raise TypeError(
+                "`calibrated_layer_name` must be a string; got "
+                f"{calibrated_layer_name!r}."
+            )
         if self.cur_batch.get(calibrated_layer_name, 0) < self.batch_num:
-            if not isinstance(calibrated_layer_name, str):
-                raise TypeError(
-                    "`calibrated_layer_name` must be a string; got "
-                    f"{calibrated_layer_name!r}."
-                )
-            if not isinstance(inputs, torch.Tensor):
-                raise TypeError(
-                    f"layer {calibrated_layer_name!r}: `inputs` must be a tensor; got "
-                    f"{type(inputs).__name__}."
-                )
             with torch.no_grad():
                 self._collect(calibrated_layer_name, inputs)
         return inputs
@@ -138,6 +134,7 @@ class QuantCalibrationOp(torch.nn.Module):
     def _folded(self, name: str, number: int, batch: torch.Tensor) -> Histogram:
         """Return what the batches up to this one hold."""
         try:
+            check_tensor(batch, "inputs", has_values=True)
             state = self._collected.get(name)
             if state is None:
                 granularity = self.config.spec.granularity

@@ -12,6 +12,7 @@ from array_api_compat import torch as xp
 
 from qcore import IntFormat, QParams, QuantSpec, calibrate
 from qcore.adapters.records import amct
+from qcore.adapters.torch.given_path import path_of_file
 from qcore.adapters.torch.kv_cache.layer import KVCacheLayer, Pair
 from qcore.errors import QuantError
 from qcore.statistics import Statistics
@@ -101,7 +102,7 @@ class KVCache(torch.nn.Module):
         OSError
             If it cannot be read.
         """
-        record = amct.read(path)
+        record = amct.read(path_of_file(path))
         pairs = []
         for keys, values in _pairs("names", names):
             found = []

@@ -1,5 +1,6 @@
 """The range of the values seen, within some standard deviations of the mean."""
 
+from math import inf
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from array_api_compat import torch as xp
 from qcore import Range
 from qcore.adapters.torch.observers.base import ObserverBase
 from qcore.adapters.torch.observers.ends import ends_of
+from qcore.methods.options import lies_within
 
 
 class ClipStdObserver(ObserverBase):
@@ -28,7 +30,7 @@ class ClipStdObserver(ObserverBase):
     """
 
     def __init__(self, std_scale: float = 3.0, *common: Any, **named: Any) -> None:
-        if not std_scale > 0:
+        if not (lies_within(0, std_scale, inf) and std_scale):
             raise ValueError(f"`std_scale` must be positive; got {std_scale!r}.")
         super().__init__(*common, **named)
         self.std_scale = std_scale

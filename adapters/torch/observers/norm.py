@@ -1,5 +1,6 @@
 """A range that reaches to the norm of the values."""
 
+from math import inf
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from array_api_compat import torch as xp
 from qcore import Range
 from qcore.adapters.torch.observers.base import ObserverBase
 from qcore.adapters.torch.observers.ends import ends_of
+from qcore.methods.options import lies_within
 
 
 class NormObserver(ObserverBase):
@@ -32,7 +34,7 @@ class NormObserver(ObserverBase):
     """
 
     def __init__(self, norm: float = 2.0, *common: Any, **named: Any) -> None:
-        if not norm > 0:
+        if not (lies_within(0, norm, inf) and norm):
             raise ValueError(f"`norm` must be positive; got {norm!r}.")
         super().__init__(*common, **named)
         self.norm = norm

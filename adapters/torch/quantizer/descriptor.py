@@ -244,15 +244,7 @@ def _num_bits(given: Any) -> int | tuple[int, int]:
 
 
 def _axis(given: Any) -> int | tuple[int, ...] | None:
-    if given is None:
-        return None
-    try:
-        axis = PerChannel(given).axis
-    except TypeError:
-        raise TypeError(
-            f"`axis` must be an integer or a tuple of integers; got {given!r}."
-        ) from None
-    return axis if isinstance(axis, int) else tuple(axis)
+    return None if given is None else PerChannel(given).axis
 
 
 def _amax(given: Any) -> np.ndarray | None:

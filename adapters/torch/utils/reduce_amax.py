@@ -46,6 +46,8 @@ def reduce_amax(
     ValueError
         If an axis does not exist or is named twice, so also if there are more than the
         tensor has; if a granularity is given.
+    TypeError
+        If an argument is of the wrong kind.
     """
     if granularity is not None:
         raise ValueError(
@@ -53,6 +55,11 @@ def reduce_amax(
             f"{granularity!r}."
         )
     check_tensor(input, "input")
+    axes = axis if isinstance(axis, tuple | list) else (axis,)
+    if not all(isinstance(a, int) for a in axes) and axis is not None:
+        raise TypeError(
+            f"`axis` must be an integer or a tuple of integers; got {axis!r}."
+        )
     found: torch.Tensor = qcore.reduce_amax(
         input.detach(), axis=axis, keepdims=keepdims, xp=xp
     )

@@ -34,12 +34,15 @@ from qcore.adapters.torch.calib import (
 from qcore.adapters.torch.nn import Clip, TensorQuantizer
 from qcore.adapters.torch.observers import (
     ClipObserver,
+    ClipStdObserver,
     FixedScaleObserver,
     MinMaxObserver,
     MovingAveragePerChannelMinMaxObserver,
+    NormObserver,
     PercentileObserver,
 )
 from qcore.adapters.torch.optim import helper
+from qcore.adapters.torch.utils.reduce_amax import reduce_amax
 
 SCALES = qparams_from_amax(torch.tensor(4.0), QuantSpec("int8"))
 X = torch.ones(2, 4)
@@ -126,6 +129,9 @@ ARGUMENTS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "`percentile` must lie": (PercentileObserver, np.ones(2)),
     "`scale` must be": (FixedScaleObserver, "a"),
     "`zero_point` must be": (lambda x: FixedScaleObserver(1.0, x), "a"),
+    "`axis` must be an": (lambda x: reduce_amax(X, x), "a"),
+    "`std_scale` must be": (ClipStdObserver, "a"),
+    "`norm` must be": (NormObserver, [1.0]),
     "`axis` must be": (lambda x: MaxCalibrator(axis=x), "a"),
     "`percentile` must": (
         lambda x: collected().compute_amax("percentile", percentile=x),
