@@ -3,17 +3,23 @@
 from qcore.adapters.jax.calibration import calibrate
 from qcore.adapters.jax.config import Config
 from qcore.adapters.jax.fake_quantize import fake_quantize
+from qcore.adapters.jax.parameters import dequantize, nbytes, quantize_params
+from qcore.adapters.jax.quantized_array import QuantizedArray
 from qcore.adapters.jax.quantized_dots import quantized_dots
 from qcore.adapters.jax.sites import Site, sites
 from qcore.adapters.jax.transforms import collect, fake_quant
 
 __all__ = [
     "Config",
+    "QuantizedArray",
     "Site",
     "calibrate",
     "collect",
+    "dequantize",
     "fake_quant",
     "fake_quantize",
+    "nbytes",
+    "quantize_params",
     "quantized_dots",
     "sites",
 ]
