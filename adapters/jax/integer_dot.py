@@ -8,6 +8,7 @@ which 32-bit integers that wrap give exactly wherever the left side fits.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -23,6 +24,12 @@ from qcore.granularity import normalize_axes
 _SHIFT = 128
 """Codes of uint8 less this are those of int8."""
 
+_EXACT = 2**24
+"""Up to it float32 has every integer, so that sums are exact in any order."""
+
+Codes = tuple[jax.Array, jax.Array | None]
+"""int8, and their zero point; None where it is 0."""
+
 
 def why_not(equation: core.JaxprEqn, specs: Mapping[int, QuantSpec], /) -> str | None:
     """
@@ -36,7 +43,6 @@ def why_not(equation: core.JaxprEqn, specs: Mapping[int, QuantSpec], /) -> str |
         From each operand that is quantized, 0 or 1, to how it is.
     """
     product = Product.of(equation)
-    largest = product.summed
     for operand, side in enumerate(("lhs", "rhs")):
         if operand not in specs:
             return f"{side} is not quantized"
@@ -52,14 +58,18 @@ def why_not(equation: core.JaxprEqn, specs: Mapping[int, QuantSpec], /) -> str |
             varying = {axis for axis in axes if shape[axis] > 1}
             if not varying <= set(product.kept[operand]):
                 return f"{side} has scales along an axis that is summed"
-        largest *= max(-fmt.qmin, fmt.qmax) if spec.symmetric else fmt.qmax - fmt.qmin
-    if largest >= 2**31:
+    if product.summed * _largest(specs) >= 2**31:
         return f"the sum of {product.summed} products may exceed 32 bits"
     return None
 
 
 def integer_product(
-    equation: core.JaxprEqn, inputs: list[Any], qparams: Mapping[int, QParams], /
+    equation: core.JaxprEqn,
+    inputs: list[Any],
+    qparams: Mapping[int, QParams],
+    /,
+    *,
+    everywhere: bool = False,
 ) -> list[jax.Array]:
     """
     Return the outputs of an equation, computed on codes of its operands.
@@ -72,6 +82,10 @@ def integer_product(
         Its operands, floating-point. Traced.
     qparams : mapping
         Of both operands.
+    everywhere : bool, optional
+        Whether CPUs too shall convolve integers, which XLA does 20 times slower there
+        than floats; else they convolve codes held in float32 and add up integers as
+        soon as they could cease to be exact.
 
     Returns
     -------
@@ -80,6 +94,9 @@ def integer_product(
         the product of the scales. The gradient is that of the product of what
         `fake_quantize` gives.
     """
+    product = Product.of(equation)
+    specs = {operand: given.spec for operand, given in qparams.items()}
+    runs = product.channel_runs(_EXACT // _largest(specs))
 
     def fake(lhs: Any, rhs: Any, of_lhs: QParams, of_rhs: QParams) -> Any:
         rounded = [fake_quantize(lhs, of_lhs), fake_quantize(rhs, of_rhs)]
@@ -87,9 +104,22 @@ def integer_product(
 
     @jax.custom_vjp
     def run(lhs: Any, rhs: Any, of_lhs: QParams, of_rhs: QParams) -> Any:
-        codes = [_codes(lhs, of_lhs), _codes(rhs, of_rhs)]
-        total = _accumulated(Product.of(equation), codes[0], codes[1])
-        return _rescaled(equation, total, of_lhs.scale, of_rhs.scale)
+        a, b = _codes(lhs, of_lhs), _codes(rhs, of_rhs)
+        if everywhere or not runs:
+            total = _by_integers(product, a, b)
+        else:
+            total = jax.lax.platform_dependent(
+                a,
+                b,
+                cpu=partial(_by_floats, product, runs),
+                default=partial(_by_integers, product),
+            )
+        scales = [
+            product.placed(operand, given.scale.astype(jnp.float32))
+            for operand, given in enumerate((of_lhs, of_rhs))
+        ]
+        dtype = equation.outvars[0].aval.dtype  # type: ignore[attr-defined]
+        return (total.astype(jnp.float32) * (scales[0] * scales[1])).astype(dtype)
 
     def forward(*given: Any) -> tuple[Any, Any]:
         return run(*given), given
@@ -101,21 +131,25 @@ def integer_product(
     return [run(inputs[0], inputs[1], qparams[0], qparams[1])]
 
 
-def _codes(x: jax.Array, qparams: QParams) -> tuple[jax.Array, jax.Array | None]:
-    """Return codes as int8 and their zero point, None where it is 0."""
+def _largest(specs: Mapping[int, QuantSpec]) -> int:
+    """Return how large the product of two codes less their zero points can be."""
+    found = 1
+    for spec in specs.values():
+        fmt = spec.format
+        assert isinstance(fmt, IntFormat)  # `why_not` declines others
+        found *= max(-fmt.qmin, fmt.qmax) if spec.symmetric else fmt.qmax - fmt.qmin
+    return found
+
+
+def _codes(x: jax.Array, qparams: QParams) -> Codes:
     codes = quantize(x, qparams, xp=jnp)
-    zero_point = None if qparams.spec.symmetric else qparams.zero_point
     if codes.dtype == jnp.uint8:
         shifted = codes.astype(jnp.int32) - _SHIFT
         return shifted.astype(jnp.int8), qparams.zero_point - _SHIFT
-    return codes, zero_point
+    return codes, None if qparams.spec.symmetric else qparams.zero_point
 
 
-def _accumulated(
-    product: Product,
-    lhs: tuple[jax.Array, jax.Array | None],
-    rhs: tuple[jax.Array, jax.Array | None],
-) -> jax.Array:
+def _by_integers(product: Product, lhs: Codes, rhs: Codes) -> jax.Array:
     """Return the sums of products of codes less zero points, int32."""
     (a, of_a), (b, of_b) = lhs, rhs
     fill = jnp.int8(0) if of_a is None else of_a.reshape(-1)[0].astype(jnp.int8)
@@ -132,13 +166,19 @@ def _accumulated(
     return total
 
 
-def _rescaled(
-    equation: core.JaxprEqn, total: jax.Array, of_lhs: jax.Array, of_rhs: jax.Array
+def _by_floats(
+    product: Product, runs: list[tuple[int, int]], lhs: Codes, rhs: Codes
 ) -> jax.Array:
-    product = Product.of(equation)
-    scales = [
-        product.placed(operand, scale.astype(jnp.float32))
-        for operand, scale in enumerate((of_lhs, of_rhs))
+    """Return them by convolutions of so few channels each that float32 is exact."""
+    a, b = (
+        codes.astype(jnp.float32)
+        if zero_point is None
+        else (codes.astype(jnp.int32) - zero_point).astype(jnp.float32)
+        for codes, zero_point in (lhs, rhs)
+    )
+    parts = [
+        product.compute(*product.of_channels(a, b, run), jnp.float32) for run in runs
     ]
-    dtype = equation.outvars[0].aval.dtype  # type: ignore[attr-defined]
-    return (total.astype(jnp.float32) * (scales[0] * scales[1])).astype(dtype)
+    return sum(
+        (part.astype(jnp.int32) for part in parts[1:]), parts[0].astype(jnp.int32)
+    )

@@ -79,6 +79,38 @@ class Product:
         found: jax.Array = self.primitive.bind(lhs, rhs, **params)
         return found
 
+    def channel_runs(self, terms: int, /) -> list[tuple[int, int]]:
+        """Return runs of a convolution's input channels of so few terms each.
+
+        There are none for other products, and where a single channel or those of a
+        group have more.
+        """
+        if not self.is_convolution:
+            return []
+        dimensions = self.params["dimension_numbers"]
+        channels = self.shapes[1][dimensions.rhs_spec[1]]
+        size = terms * channels // max(self.summed, 1)
+        if size >= channels:
+            return [(0, channels)]
+        if size == 0 or self.params["feature_group_count"] > 1:
+            return []
+        return [
+            (start, min(start + size, channels)) for start in range(0, channels, size)
+        ]
+
+    def of_channels(
+        self, lhs: jax.Array, rhs: jax.Array, run: tuple[int, int], /
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return the operands of a convolution, a run of their input channels alone."""
+        dimensions = self.params["dimension_numbers"]
+        start, stop = run
+        if stop - start == self.shapes[1][dimensions.rhs_spec[1]]:
+            return lhs, rhs  # of groups, each has so many
+        return (
+            jax.lax.slice_in_dim(lhs, start, stop, axis=dimensions.lhs_spec[1]),
+            jax.lax.slice_in_dim(rhs, start, stop, axis=dimensions.rhs_spec[1]),
+        )
+
     def padded(self, lhs: jax.Array, fill: Any, /) -> tuple["Product", jax.Array]:
         """Return the product with nothing left to pad, and its padded operand."""
         if not self.is_convolution:
