@@ -9,7 +9,10 @@ from qcore.adapters.onnx.operands import COMPUTE, activations, is_standard
 
 CLAMPS = ("Clip", "Relu")
 
-OWN_RANGE = ("Add", "AveragePool", "GlobalAveragePool")
+OWN_RANGE = (
+    *("Add", "AveragePool", "GlobalAveragePool"),
+    *("LeakyRelu", "Mul", "Sigmoid"),
+)
 """Operators other than products whose codes have another scale than those they get."""
 
 

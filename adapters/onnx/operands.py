@@ -17,7 +17,7 @@ def is_standard(node: ir.Node, *op_types: str) -> bool:
 def activations(node: ir.Node) -> tuple[ir.Value, ...]:
     """Return the inputs that hold activations, of which codes can take the place."""
     inputs = node.inputs[:1]
-    if node.op_type in {"Add", "Concat"} or (
+    if node.op_type in {"Add", "Concat", "Mul"} or (
         node.op_type == "MatMul" and weight(node) is None
     ):
         inputs = node.inputs

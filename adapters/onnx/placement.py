@@ -19,11 +19,20 @@ from qcore.adapters.onnx.clamps import (
     merges_with_producer,
 )
 from qcore.adapters.onnx.operands import activations, is_standard
-from qcore.adapters.onnx.sharing import MOVERS
+from qcore.adapters.onnx.sharing import moves
 from qcore.adapters.onnx.tensors import tensors
 
-CARRIERS = (*CLAMPS, *OWN_RANGE, *MOVERS)
-"""Operators that do on codes what they do on floats, and faster."""
+
+def carries(node: ir.Node) -> bool:
+    """Return whether a node does on codes what it does on floats, and faster."""
+    if node.op_type in SEVERAL_RESULTS:
+        return moves(node)
+    is_able = is_standard(node, *CLAMPS, *OWN_RANGE) or moves(node)
+    return is_able and not any(value.uses() for value in node.outputs[1:])
+
+
+SEVERAL_RESULTS = frozenset({"Split"})
+"""Operators all of whose outputs come in codes."""
 
 Known = Callable[[ir.Value], bool]
 """Answers whether the range of a tensor is known."""
@@ -45,6 +54,8 @@ def place(graph: ir.Graph, compute: set[ir.Node], known: Known) -> Placement:
     for node in reversed(graph):
         if node in able and (quantized | merged).intersection(node.outputs):
             carriers.append(node)
+            if node.op_type in SEVERAL_RESULTS:
+                quantized.update(node.outputs)
             target = merged if merges_with_producer(node) else quantized
             target.update(activations(node))
     return Placement(carriers[::-1], [v for v in tensors(graph) if v in quantized])
@@ -63,7 +74,7 @@ def _able_to_carry(
     able = set()
     coded = set(quantized)
     for node in graph:
-        if is_standard(node, *CARRIERS) and len(node.outputs) == 1:
+        if carries(node):
             values = activations(node)
             ranged = merges_with_producer(node) or all(map(known, values))
             if coded.issuperset(values) and ranged:

@@ -6,9 +6,9 @@ from functools import reduce
 import onnx_ir as ir
 
 from qcore import Histogram, QParams, mean_ratio
-from qcore.adapters.onnx.operands import activations, is_standard
+from qcore.adapters.onnx.operands import activations
 from qcore.adapters.onnx.plan import Plan
-from qcore.adapters.onnx.sharing import MOVERS
+from qcore.adapters.onnx.sharing import moves
 from qcore.adapters.onnx.tensors import scale_dtype, tensors_by_name
 from qcore.errors import QuantError
 from qcore.statistics import Statistics
@@ -25,7 +25,7 @@ def find_statistics(
     if found is not None:
         return found
     producer = value.producer()
-    if producer is None or not is_standard(producer, *MOVERS):
+    if producer is None or not moves(producer):
         return None
     parts = [find_statistics(source, statistics) for source in activations(producer)]
     known = [part for part in parts if part is not None]

@@ -8,23 +8,43 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.operands import activations
+from qcore.adapters.onnx.operands import activations, is_standard
 
 MOVERS = frozenset(
     {
         "Concat",
         "DepthToSpace",
+        "Dropout",
+        "Expand",
         "Flatten",
+        "Gather",
+        "Identity",
         "MaxPool",
+        "ReduceMax",
         "Reshape",
+        "Resize",
         "Slice",
         "SpaceToDepth",
+        "Split",
         "Squeeze",
+        "Tile",
         "Transpose",
         "Unsqueeze",
     }
 )
-"""Operators whose output holds no value that none of their inputs has."""
+"""Operators whose outputs hold no value that none of their inputs has."""
+
+
+def moves(node: ir.Node) -> bool:
+    """Return whether a node's outputs hold no value that none of its inputs has."""
+    if not is_standard(node, *MOVERS):
+        return False
+    if node.op_type == "Resize":
+        mode = node.attributes.get("mode")
+        return mode is None or mode.as_string() == "nearest"
+    if node.op_type == "Dropout":  # as it is when a model answers
+        return len(node.inputs) < 3 or node.inputs[2] is None
+    return True
 
 
 def share(
@@ -42,11 +62,11 @@ def share(
     group = {value: [value] for value in quantized}
     moved = set()
     for node in carriers:
-        if node.op_type in MOVERS:
-            output = node.outputs[0]
-            moved.add(output)
+        if moves(node):
+            moved.update(node.outputs)
             for value in activations(node):
-                _join(group, value, output)
+                for output in node.outputs:
+                    _join(group, value, output)
     order = {value: place for place, value in enumerate(group)}
     return {
         str(value.name): tuple(

@@ -63,6 +63,51 @@ def test_joined_branches_run_in_integers(build, rng, kernels):
     assert (run["QLinearConcat"], run["QGemm"]) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    ("body", "kernel"),
+    [
+        ("d = Mul(c, e)", "QLinearMul"),
+        ("d = Sigmoid(c)", "QLinearSigmoid"),
+        ("d = LeakyRelu(c)", "QLinearLeakyRelu"),
+        ("s = Sigmoid(c)  d = Mul(c, s)", "QLinearMul"),
+        ("f, g = Split<axis = 1>(c, halves)  d = Concat<axis = 1>(g, f)", "Split"),
+        ("d = Resize(c, , twice)", "Resize"),
+        ("d = Gather<axis = 2>(c, halves)", "Gather"),
+        ("d = Expand(c, shape)", "Expand"),
+        ("d = Tile(c, shape)", "Tile"),
+        ("d = ReduceMax<axes = [2]>(c)", "ReduceMax"),
+        ("f = Identity(c)  d = Dropout(f)", "QLinearConv"),
+    ],
+)
+def test_between_products_operators_run_on_codes(build, rng, kernels, body, kernel):
+    constants = {
+        "w": rng.normal(size=(4, 4, 1, 1)).astype(np.float32),
+        "k": rng.normal(size=(4, 4, 1, 1)).astype(np.float32),
+        "halves": np.int64([2, 2]),
+        "twice": np.float32([1, 1, 2, 2]),
+        "shape": np.int64([2, 1, 1, 1]),
+    }
+    text = f"c = Conv(x, w)  e = Conv(x, k)  {body}  h = Conv(d, k)"
+    text += "  m = GlobalAveragePool(h)  f9 = Flatten(m)  y = Gemm(f9, p)"
+    used = {name: a for name, a in constants.items() if name in text}
+    p = rng.normal(size=(4, 3)).astype(np.float32)
+    model = build("float[1, 4, 6, 6] x", "float[N, 3] y", f"{{{text}}}", p=p, **used)
+    run = kernels(quantize(model, [{"x": rng.normal(size=(1, 4, 6, 6))}]))
+    assert run[kernel] >= 1
+    assert (run["QuantizeLinear"], run["DequantizeLinear"]) == (1, 0)
+
+
+def test_a_resize_that_interpolates_stays_float(build, rng, kernels):
+    w = rng.normal(size=(4, 4, 1, 1)).astype(np.float32)
+    body = """{ c = Conv(x, w)  d = Resize<mode = "linear">(c, , twice)  h = Conv(d, w)
+        m = GlobalAveragePool(h)  f = Flatten(m)  y = Gemm(f, p) }"""
+    twice, p = np.float32([1, 1, 2, 2]), w[:, :3, 0, 0]
+    shapes = ("float[1, 4, 6, 6] x", "float[N, 3] y")
+    model = build(*shapes, body, w=w, twice=twice, p=p)
+    run = kernels(quantize(model, [{"x": rng.normal(size=(1, 4, 6, 6))}]))
+    assert (run["QuantizeLinear"], run["DequantizeLinear"]) == (2, 1)
+
+
 def test_integer_kernels_give_what_the_graph_says(net, samples, run):
     quantized = quantize(net, samples)
     merged, literal = (run(quantized, samples[0], merge=m) for m in (True, False))
