@@ -60,7 +60,7 @@ def share(
         Those that pass codes on; of these, the movers tie tensors together.
     """
     group = {value: [value] for value in quantized}
-    moved = set()
+    moved: set[ir.Value] = set()
     for node in carriers:
         if moves(node):
             moved.update(node.outputs)
