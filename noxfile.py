@@ -149,7 +149,7 @@ def torch(session: nox.Session) -> None:
 @nox.session
 def jax(session: nox.Session) -> None:
     """Test the JAX adapter where no other framework is installed."""
-    install(session, ".[jax]", groups="test")
+    install(session, ".[jax,cpu]", groups="test digits models networks")
     session.run("pytest", "tests/adapters/jax", *SPREAD, *session.posargs)
 
 
