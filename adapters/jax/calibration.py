@@ -1,21 +1,25 @@
 """From what sites saw to their scales."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from qcore import Histogram, QParams
+from qcore import QParams
 from qcore import calibrate as choose
-from qcore.adapters.jax.config import as_config
-from qcore.adapters.jax.sites import sites_of, weight_mask
+from qcore.adapters.jax.config import Plan, as_config
+from qcore.adapters.jax.plans import CHANGED
+from qcore.adapters.jax.program import Program, traced
+from qcore.adapters.jax.sites import sites_of
 from qcore.adapters.jax.weights import calibrated_weights, known_weights
 from qcore.errors import QuantError
+from qcore.libraries import is_concrete
+from qcore.statistics import Statistics
 
 
 def calibrate(
-    f: Callable[..., Any], config: Any, statistics: Mapping[str, Histogram], /
+    f: Callable[..., Any], config: Any, statistics: Mapping[str, Statistics], /
 ) -> Callable[..., dict[str, QParams]]:
     """
     Return a function from the arguments of `f` to the qparams of its static sites.
@@ -45,27 +49,38 @@ def calibrate(
     config = as_config(config)
 
     def calibrated(*args: Any, **kwargs: Any) -> dict[str, QParams]:
-        program = jax.make_jaxpr(f)(*args, **kwargs)
-        is_weight = weight_mask(config.weights, args, kwargs)
-        plans = config.plans(sites_of(program, is_weight))
-        given = known_weights(jax.tree.leaves((args, kwargs)), is_weight)
-        found = calibrated_weights(program, given, plans, statistics)
-        for plan in plans:
-            name = plan.site.name
-            if plan.dynamic or plan.site.is_weight:
-                continue
-            if name not in statistics:
-                raise QuantError(f"statistics must hold every site; {name} is missing.")
-            try:
-                found[name] = choose(
-                    statistics[name],
-                    plan.spec,
-                    plan.method,
-                    xp=jnp,
-                    **dict(plan.options),
-                )
-            except QuantError as error:
-                raise type(error)(f"{name}: {error}") from error
-        return found
+        program = traced(f, config.weights, args, kwargs)
+        plans = config.plans(sites_of(program.closed, program.is_weight))
+        return chosen_qparams(program, plans, statistics)
 
     return calibrated
+
+
+def chosen_qparams(
+    program: Program, plans: Sequence[Plan], statistics: Mapping[str, Any], /
+) -> dict[str, QParams]:
+    """Return the qparams of the static sites of a program; see `calibrate`."""
+    weights = known_weights(program.leaves, program.is_weight)
+    found = calibrated_weights(program.closed, weights, plans, statistics)
+    wanted = {plan.site.name: plan for plan in plans if plan.is_collected}
+    missing = [name for name in wanted if name not in statistics]
+    if missing:
+        raise QuantError(
+            f"statistics must hold every site; {', '.join(missing)} are missing. "
+            f"{CHANGED}"
+        )
+    for name, plan in wanted.items():
+        seen = statistics[name]
+        options: dict[str, Any] = dict(plan.options)
+        try:
+            if is_concrete(seen.min, jnp):
+                # What is known while a function is compiled is no part of it.
+                with jax.ensure_compile_time_eval():
+                    found[name] = choose(
+                        seen, plan.spec, plan.method, xp=jnp, **options
+                    )
+            else:
+                found[name] = choose(seen, plan.spec, plan.method, xp=jnp, **options)
+        except QuantError as error:
+            raise type(error)(f"{name}: {error}") from error
+    return found

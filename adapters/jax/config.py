@@ -6,16 +6,21 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from qcore import PerBlock, PerChannel, PerTensor, QuantSpec
+from qcore import Histogram, PerBlock, PerChannel, PerTensor, QuantSpec
+from qcore.adapters.jax.program import FIRST_OF_SEVERAL
 from qcore.adapters.jax.sites import Site
-from qcore.errors import nearest
+from qcore.adapters.jax.statistics import Kind, kind_for
+from qcore.errors import QuantError, nearest
 from qcore.methods.registry import find_method
 
 _KEYS = ("site", "weight", "activation", "skip")
 _TENSOR_KEYS = (
     *("format", "symmetric", "axis", "block_size", "method", "options", "dynamic"),
-    *("rounding", "scale_format", "scale_rounding", "bins"),
+    *("rounding", "scale_format", "scale_rounding", "bins", "statistics"),
 )
+
+MSE = "mse"
+"""The method of activations by default."""
 
 OUTPUT = "output"
 """The method of weights under which the output of their site changes least."""
@@ -48,6 +53,8 @@ class Plan:
         Whether the range is that of each tensor.
     bins : int
         Of the histogram.
+    statistics : (class, options)
+        What the method reads.
     """
 
     site: Site
@@ -56,6 +63,12 @@ class Plan:
     options: tuple[tuple[str, Any], ...] = ()
     dynamic: bool = False
     bins: int = 2048
+    statistics: Kind = (Histogram, ())
+
+    @property
+    def is_collected(self) -> bool:
+        """Whether the range is chosen from statistics."""
+        return not (self.dynamic or self.site.is_weight)
 
 
 @dataclass(frozen=True)
@@ -72,9 +85,14 @@ class Config:
         ``symmetric``, ``axis`` (the kept ones, or ``"output"``), ``block_size`` (of
         blocks along the first axis that is summed), ``method`` (of weights also
         ``"output"``, see `qcore.qparams_from_weights`), ``options``, ``dynamic``,
-        ``bins``, ``rounding``, ``scale_format`` and ``scale_rounding``.
-    weights : int, tuple of int or None, optional
-        Positions of the arguments that are weights.
+        ``bins``, ``rounding``, ``scale_format``, ``scale_rounding`` and ``statistics``:
+        what is collected for the method, ``"histogram"``, ``"range"``,
+        ``"moving_range"``, ``"top2"`` or a mapping with one of these as its ``kind``
+        and options of it beside, such as ``averaging_constant``.
+    weights : int, str, sequence of these or None, optional
+        Positions or names of the arguments that are weights; by default the first of
+        those that hold arrays, if there are several, which else is data. Constants are
+        weights, too.
 
     Raises
     ------
@@ -83,7 +101,7 @@ class Config:
     """
 
     rules: Sequence[Mapping[str, Any]] = field(default=DEFAULT)
-    weights: Any = 0
+    weights: Any = FIRST_OF_SEVERAL
 
     def __post_init__(self) -> None:
         """Refuse keys that mean nothing."""
@@ -94,9 +112,7 @@ class Config:
             for role in ("weight", "activation"):
                 if rule.get(role) is not None:
                     _check(rule[role], _TENSOR_KEYS, f"rule {number}, {role!r}")
-                    method = rule[role].get("method", "minmax")
-                    if (role, method) != ("weight", OUTPUT):
-                        find_method(method)
+                    _check_method(role, rule[role])
 
     def __hash__(self) -> int:
         """Return a hash of the rules."""
@@ -110,6 +126,8 @@ class Config:
         ------
         ValueError
             If a rule other than ``"*"`` matches none; names all such.
+        QuantError
+            If a site that shall be quantized is where it cannot be; names all such.
         """
         used: set[int] = set()
         found = []
@@ -133,6 +151,13 @@ class Config:
                 f"none of {len(sites)}, such as "
                 f"{', '.join(site.name for site in sites[:3])}."
             )
+        hidden = [plan.site for plan in found if plan.site.inside]
+        if hidden:
+            names = ", ".join(f"{site.name} in {site.inside}" for site in hidden)
+            raise QuantError(
+                "sites must not be inside of primitives that cannot be rebuilt; got "
+                f"{names}. Skip them by a rule."
+            )
         return found
 
 
@@ -153,6 +178,13 @@ def _check(given: Any, known: tuple[str, ...], place: str) -> None:
             )
 
 
+def _check_method(role: str, wanted: Mapping[str, Any]) -> None:
+    if role == "activation":
+        kind_for(wanted.get("method", MSE), wanted.get("statistics"), 2)
+    elif wanted.get("method") != OUTPUT:
+        find_method(wanted.get("method", "minmax"))
+
+
 def _plan(site: Site, wanted: Mapping[str, Any]) -> Plan:
     axis = wanted.get("axis")
     granularity: Any = PerTensor()
@@ -169,11 +201,17 @@ def _plan(site: Site, wanted: Mapping[str, Any]) -> Plan:
         granularity,
         **{name: wanted[name] for name in names if name in wanted},
     )
+    method, bins = wanted.get("method", MSE), wanted.get("bins", 2048)
+    if site.is_weight:
+        method = wanted.get("method", "minmax")
     return Plan(
         site,
         spec,
-        wanted.get("method", "minmax" if site.is_weight else "mse"),
+        method,
         tuple(sorted((wanted.get("options") or {}).items())),
         bool(wanted.get("dynamic", False)),
-        wanted.get("bins", 2048),
+        bins,
+        (Histogram, ())
+        if site.is_weight
+        else kind_for(method, wanted.get("statistics"), bins),
     )

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from qcore import IntFormat, PerBlock, PerChannel, QParams, QuantSpec, quantize
+from qcore.adapters.jax.calls import bound
 from qcore.adapters.jax.fake_quantize import fake_quantize
-from qcore.adapters.jax.interpreter import bound
 from qcore.adapters.jax.products import Product
 from qcore.granularity import normalize_axes
 

@@ -1,14 +1,14 @@
 """Running a JAX program equation by equation, sites of interest our own way.
 
 A program is what `jax.make_jaxpr` makes of a function. Equations without a site inside
-are bound as they are, custom derivatives, shardings and all; loops, branches and calls
-that hold a site are rebuilt around their bodies. A state is threaded through them all,
-so that what sites collect in a scan leaves it as a value.
+are bound as they are, shardings and all; loops, branches and calls that hold a site
+are rebuilt around their bodies, custom derivatives too. A state is threaded through
+them all, so that what sites collect in a scan leaves it as a value.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import jax
@@ -22,6 +22,8 @@ from qcore.adapters.jax.calls import (
     Reduction,
     State,
     bodies_of,
+    bound,
+    hidden_in,
 )
 
 Index = tuple[int, ...]
@@ -37,18 +39,45 @@ class Visitor(Reduction, Protocol):
         """Return the outputs of the equation at a site, and the state after it."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where an equation is.
+
+    Attributes
+    ----------
+    index : tuple of int
+        In the program.
+    scope : str
+        The named scopes around it.
+    inside : str or None
+        The primitive that holds it and cannot be rebuilt, if there is one.
+    """
+
+    index: Index
+    scope: str
+    inside: str | None
+
+
 def equations_of(
-    jaxpr: core.Jaxpr, primitives: frozenset[str], index: Index = (), scope: str = ""
-) -> Iterator[tuple[Index, str, core.JaxprEqn]]:
-    """Yield index, named scope and equation of each of the primitives, in order."""
+    jaxpr: core.Jaxpr,
+    primitives: frozenset[str],
+    around: Place = Place((), "", None),
+) -> Iterator[tuple[Place, core.JaxprEqn]]:
+    """Yield each equation of the primitives and where it is, in order."""
     for number, equation in enumerate(jaxpr.eqns):
-        inner = _joined(scope, str(equation.source_info.name_stack))
-        here = (*index, number)
-        if equation.primitive.name in primitives:
-            yield here, inner, equation
+        scope = _joined(around.scope, str(equation.source_info.name_stack))
+        here = Place((*around.index, number), scope, around.inside)
+        name = equation.primitive.name
+        if name in primitives:
+            yield here, equation
             continue
-        for part, body in enumerate(bodies_of(equation)):
-            yield from equations_of(body.jaxpr, primitives, (*here, part), inner)
+        bodies = [body.jaxpr for body in bodies_of(equation)]
+        hidden = hidden_in(equation)
+        if hidden:
+            here = replace(here, inside=here.inside or name)
+        for part, body in enumerate((*bodies, *hidden)):
+            within = replace(here, index=(*here.index, part))
+            yield from equations_of(body, primitives, within)
 
 
 @dataclass(frozen=True)
@@ -93,24 +122,27 @@ class Interpreter:
     ) -> Found:
         if here in self.sites:
             return self.visitor.visit(here, equation, inputs, state)
-        if not any(site[: len(here)] == here for site in self.sites):
+        if not self._holds_site(here):
             return bound(equation, inputs), state
 
-        def body(part: int, program: Closed) -> Any:
-            return lambda inputs, state: self.run(program, inputs, state, (*here, part))
+        def body(part: Index, program: Closed) -> Any:
+            return lambda inputs, state: self.run(program, inputs, state, part)
 
-        bodies = [body(*pair) for pair in enumerate(bodies_of(equation))]
+        programs = bodies_of(equation)
+        parts = [(*here, part) for part in range(len(programs))]
+        call = Call(
+            equation,
+            list(map(body, parts, programs)),
+            list(map(self._holds_site, parts)),
+            inputs,
+            state,
+            self.visitor,
+        )
         _, run = KINDS[equation.primitive.name]
-        return run(Call(equation.params, bodies, inputs, state, self.visitor))
+        return run(call)
 
-
-def bound(equation: core.JaxprEqn, inputs: list[Any], /) -> list[Any]:
-    """Return the outputs of an equation as JAX has them."""
-    given = equation.primitive.get_bind_params(equation.params)
-    # Before JAX 0.10, functions apart.
-    functions, params = given if isinstance(given, tuple) else ((), given)
-    found = equation.primitive.bind(*functions, *inputs, **params)
-    return list(found) if equation.primitive.multiple_results else [found]
+    def _holds_site(self, place: Index) -> bool:
+        return any(site[: len(place)] == place for site in self.sites)
 
 
 def _joined(*scopes: str) -> str:

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
-
 from qcore import QParams
 from qcore.adapters.jax.config import as_config
 from qcore.adapters.jax.integer_dot import why_not
 from qcore.adapters.jax.interpreter import equations_of
-from qcore.adapters.jax.sites import PRIMITIVES, sites_of, weight_mask
+from qcore.adapters.jax.origins import PRIMITIVES
+from qcore.adapters.jax.program import traced
+from qcore.adapters.jax.sites import sites_of
 
 
 def quantized_dots(
@@ -38,16 +38,16 @@ def quantized_dots(
     given = dict(qparams or {})
 
     def listed(*args: Any, **kwargs: Any) -> dict[str, str | None]:
-        program = jax.make_jaxpr(f)(*args, **kwargs)
-        found = sites_of(program, weight_mask(config.weights, args, kwargs))
+        program = traced(f, config.weights, args, kwargs)
+        found = sites_of(program.closed, program.is_weight)
         specs: dict[Any, dict[int, Any]] = {}
         for plan in config.plans(found):
             site = plan.site
             chosen = given[site.name].spec if site.name in given else plan.spec
             specs.setdefault(site.index, {})[site.operand] = chosen
         equations = {
-            index: equation
-            for index, _, equation in equations_of(program.jaxpr, PRIMITIVES)
+            place.index: equation
+            for place, equation in equations_of(program.closed.jaxpr, PRIMITIVES)
         }
         return {
             site.name.rpartition(".")[0]: why_not(

@@ -3,43 +3,19 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-import jax
+import jax.numpy as jnp
 from jax.extend import core
 
-from qcore.adapters.jax.calls import bodies_of
 from qcore.adapters.jax.interpreter import Index, equations_of
-
-Known = TypeVar("Known")
-"""What is known of the inputs of a program."""
-
-PRIMITIVES = frozenset({"dot_general", "conv_general_dilated"})
-"""Whose operands are quantized."""
+from qcore.adapters.jax.origins import PRIMITIVES, weight_operands
+from qcore.adapters.jax.program import FIRST_OF_SEVERAL, traced
 
 OPERANDS = ("lhs", "rhs")
 
-LAYOUT = frozenset(
-    [
-        "broadcast_in_dim",
-        "convert_element_type",
-        "copy",
-        "dynamic_slice",
-        "expand_dims",
-        "gather",
-        "pbroadcast",
-        "pcast",
-        "pvary",
-        "reshape",
-        "reshard",
-        "rev",
-        "sharding_constraint",
-        "slice",
-        "squeeze",
-        "transpose",
-    ]
-)
-"""What may be done to weights, which they remain."""
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
+"""Dtypes of operands that are quantized."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +36,11 @@ class Site:
     is_weight : bool
         Whether it is made of weights alone.
     output_axes : tuple of int
-        Its axes that are axes of the equation's result too, batch axes left out.
+        Its axes that are axes of the equation's result too, batch axes left out; of a
+        convolution's weights that of output channels.
+    inside : str or None
+        The primitive that holds it and cannot be rebuilt, so that the site must be
+        skipped, if there is one.
     """
 
     name: str
@@ -69,73 +49,77 @@ class Site:
     shape: tuple[int, ...]
     is_weight: bool
     output_axes: tuple[int, ...]
+    inside: str | None = None
 
 
-def sites(f: Callable[..., Any], /, *, weights: Any = 0) -> Callable[..., list[Site]]:
+def sites(
+    f: Callable[..., Any], /, *, weights: Any = FIRST_OF_SEVERAL
+) -> Callable[..., list[Site]]:
     """
     Return a function that lists the sites of a call of `f`.
+
+    They are the floating-point operands of `dot_general` and `conv_general_dilated`,
+    complex ones and floats of 8 bits left out.
 
     Parameters
     ----------
     f : callable
-        Traceable by JAX.
-    weights : int, tuple of int or None, optional
-        Positions of the arguments that are weights. Constants that `f` closes over are
-        weights, too.
+        Traceable by JAX. What in its arguments is no array is static.
+    weights : int, str, sequence of these or None, optional
+        Positions or names of the arguments that are weights; by default the first of
+        those that hold arrays, if there are several. Constants that `f` closes over
+        are weights, too.
 
     Returns
     -------
     callable
         Takes the arguments of `f`, or their shapes (`jax.ShapeDtypeStruct`), and gives
         a list of `Site` in the order of the program. Nothing is computed.
+
+    Raises
+    ------
+    ValueError
+        By the function, if an argument that shall be weights is not given.
+    QuantError
+        By the function, if `f` is, or holds, what a transform has made.
     """
 
     def listed(*args: Any, **kwargs: Any) -> list[Site]:
-        program = jax.make_jaxpr(f)(*args, **kwargs)
-        return sites_of(program, weight_mask(weights, args, kwargs))
+        program = traced(f, weights, args, kwargs)
+        return sites_of(program.closed, program.is_weight)
 
     return listed
 
 
-def weight_mask(
-    weights: Any, args: tuple[Any, ...], kwargs: dict[str, Any], /
-) -> list[bool]:
-    """Return, for each leaf of the arguments, whether it is one of weights."""
-    chosen = () if weights is None else weights
-    chosen = (chosen,) if isinstance(chosen, int) else tuple(chosen)
-    wrong = [number for number in chosen if not -len(args) <= number < len(args)]
-    if wrong and chosen != (0,):
-        raise ValueError(
-            f"`weights` must be positions of {len(args)} arguments; got {wrong}."
-        )
-    held = {number % len(args) for number in chosen if args}
-    mask = [
-        number in held for number, arg in enumerate(args) for _ in jax.tree.leaves(arg)
-    ]
-    return [*mask, *(False for _ in jax.tree.leaves(kwargs))]
-
-
 def sites_of(program: core.ClosedJaxpr, is_weight: list[bool], /) -> list[Site]:
     """Return the sites of a program, whose inputs are partly weights."""
-    weights = _weight_operands(program.jaxpr, is_weight)
+    weights = weight_operands(program.jaxpr, is_weight)
     counts: Counter[str] = Counter()
     found = []
-    for index, scope, equation in equations_of(program.jaxpr, PRIMITIVES):
-        name = f"{scope}/" * bool(scope) + equation.primitive.name
+    for place, equation in equations_of(program.jaxpr, PRIMITIVES):
+        name = f"{place.scope}/" * bool(place.scope) + equation.primitive.name
         number = counts[name]
         counts[name] += 1
         for operand, side in enumerate(OPERANDS):
+            if not _is_floating(equation, operand):
+                continue
             found.append(
                 Site(
                     f"{name}:{number}.{side}",
-                    index,
+                    place.index,
                     operand,
                     _shape(equation, operand),
-                    (index, operand) in weights,
+                    (place.index, operand) in weights,
                     _output_axes(equation, operand),
+                    place.inside,
                 )
             )
     return found
+
+
+def _is_floating(equation: core.JaxprEqn, operand: int) -> bool:
+    value: Any = equation.invars[operand].aval
+    return jnp.dtype(value.dtype).name in _FLOATS
 
 
 def _shape(equation: core.JaxprEqn, operand: int) -> tuple[int, ...]:
@@ -152,50 +136,3 @@ def _output_axes(equation: core.JaxprEqn, operand: int) -> tuple[int, ...]:
     taken = {*contracted[operand], *batched[operand]}
     rank = len(_shape(equation, operand))
     return tuple(axis for axis in range(rank) if axis not in taken)
-
-
-def _weight_operands(
-    jaxpr: core.Jaxpr, is_weight: list[bool], index: Index = ()
-) -> set[tuple[Index, int]]:
-    """Return index and operand of what is made of weights alone."""
-    known = dict(zip(jaxpr.invars, is_weight, strict=True))
-    known.update(dict.fromkeys(jaxpr.constvars, True))
-
-    def holds(atom: Any) -> bool:
-        return not isinstance(atom, core.Literal) and known.get(atom, False)
-
-    found = set()
-    for number, equation in enumerate(jaxpr.eqns):
-        here = (*index, number)
-        given = [holds(atom) for atom in equation.invars]
-        name = equation.primitive.name
-        if name in PRIMITIVES:
-            found |= {(here, i) for i in range(2) if given[i]}
-        elif name in LAYOUT:
-            known[equation.outvars[0]] = given[0]
-        else:
-            for part, (body, inputs) in enumerate(bodies_with(equation, given, False)):
-                found |= _weight_operands(body, inputs, (*here, part))
-    return found
-
-
-def bodies_with(
-    equation: core.JaxprEqn, given: list[Known], unknown: Known, /
-) -> list[tuple[core.Jaxpr, list[Known]]]:
-    """Return the programs inside of an equation, each with what its inputs are.
-
-    `unknown` is said of what a loop carries.
-    """
-    name = equation.primitive.name
-    bodies = bodies_of(equation)
-    if name == "while":
-        first = equation.params["cond_nconsts"]
-        last = first + equation.params["body_nconsts"]
-        given = [*given[first:last], *(unknown for _ in given[last:])]
-    elif name == "cond":
-        given = given[1:]
-    elif name == "scan":
-        first = equation.params["num_consts"]
-        last = first + equation.params["num_carry"]
-        given = [*given[:first], *(unknown for _ in given[first:last]), *given[last:]]
-    return [(body.jaxpr, given) for body in bodies]

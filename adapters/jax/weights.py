@@ -8,10 +8,11 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from qcore import Histogram, QParams, calibrate, mean_ratio, qparams_from_weights
-from qcore.adapters.jax.calls import Closed, bodies_of
+from qcore.adapters.jax.calls import Closed, bodies_of, bound
 from qcore.adapters.jax.config import OUTPUT, Plan
-from qcore.adapters.jax.interpreter import Index, bound
-from qcore.adapters.jax.sites import LAYOUT, OPERANDS, PRIMITIVES, bodies_with
+from qcore.adapters.jax.interpreter import Index
+from qcore.adapters.jax.origins import LAYOUT, PRIMITIVES, bodies_with
+from qcore.adapters.jax.sites import OPERANDS
 from qcore.errors import QuantError
 from qcore.methods.registry import find_method
 from qcore.transfer import to_host

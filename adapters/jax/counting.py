@@ -1,0 +1,59 @@
+"""The visitor that counts what sites see."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from jax.extend import core
+
+from qcore.adapters.jax.calls import Found, bound
+from qcore.adapters.jax.config import Plan
+from qcore.adapters.jax.interpreter import Index
+from qcore.adapters.jax.sites import Site
+from qcore.adapters.jax.statistics import emptied, sync_statistics
+from qcore.statistics import Statistics
+
+State = dict[str, Statistics]
+Mask = Callable[[Site], Any]
+
+
+@dataclass(frozen=True)
+class Counting:
+    """Counts the operands of sites, and computes them as they are.
+
+    Attributes
+    ----------
+    plans : mapping
+        Those of each equation; the operands whose sites the state names are counted.
+    mask : callable
+        From a site to booleans that broadcast to its operand, or None.
+    """
+
+    plans: Mapping[Index, Sequence[Plan]]
+    mask: Mask
+
+    def visit(
+        self, index: Index, equation: core.JaxprEqn, inputs: list[Any], state: State
+    ) -> Found:
+        """Count operands."""
+        state = dict(state)
+        for plan in self.plans[index]:
+            site = plan.site
+            if site.name in state:
+                x = jax.lax.stop_gradient(inputs[site.operand])
+                seen: Any = state[site.name]
+                state[site.name] = seen.update(x, mask=self.mask(site))
+        return bound(equation, inputs), state
+
+    def empty(self, state: State) -> State:
+        """Return states that have seen nothing."""
+        return {name: emptied(seen) for name, seen in state.items()}
+
+    def reduced(self, state: State, axes: tuple[str, ...]) -> State:
+        """Return the states of all devices as one."""
+        return sync_statistics(state, axes)
+
+    def merged(self, before: State, after: State) -> State:
+        """Return what was seen before and after."""
+        return {name: seen.merge(after[name]) for name, seen in before.items()}

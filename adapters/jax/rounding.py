@@ -1,0 +1,68 @@
+"""The visitor that computes sites on quantized operands."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core
+
+from qcore import QParams, qparams_from_data
+from qcore.adapters.jax.calls import Found, bound
+from qcore.adapters.jax.config import Plan
+from qcore.adapters.jax.fake_quantize import fake_quantize
+from qcore.adapters.jax.integer_dot import integer_product, why_not
+from qcore.adapters.jax.interpreter import Index
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """Computes sites on quantized operands.
+
+    Attributes
+    ----------
+    plans : mapping
+        Those of each equation.
+    qparams : mapping
+        By names of sites; one without takes the range of its values.
+    quantized_dot : bool
+        Whether products are computed on integers where they can be.
+    """
+
+    plans: Mapping[Index, Sequence[Plan]]
+    qparams: Mapping[str, QParams]
+    quantized_dot: bool
+
+    def visit(
+        self, index: Index, equation: core.JaxprEqn, inputs: list[Any], state: Any
+    ) -> Found:
+        """Quantize the operands that have a plan."""
+        inputs, used = list(inputs), {}
+        for plan in self.plans[index]:
+            x = inputs[plan.site.operand]
+            qparams = self.qparams.get(plan.site.name)
+            if qparams is None:
+                seen = jax.lax.stop_gradient(x)
+                qparams = qparams_from_data(seen, plan.spec, xp=jnp)
+            used[plan.site.operand] = qparams
+        specs = {operand: qparams.spec for operand, qparams in used.items()}
+        if self.quantized_dot and why_not(equation, specs) is None:
+            return integer_product(equation, inputs, used), state
+        for operand, qparams in used.items():
+            inputs[operand] = fake_quantize(inputs[operand], qparams)
+        return bound(equation, inputs), state
+
+    def empty(self, state: Any) -> Any:
+        """Return the state: there is none."""
+        return state
+
+    def reduced(self, state: Any, axes: tuple[str, ...]) -> Any:
+        """Return the state: there is none."""
+        del axes
+        return state
+
+    def merged(self, before: Any, after: Any) -> Any:
+        """Return the state: there is none."""
+        del after
+        return before
