@@ -27,10 +27,15 @@ def model(command: Container) -> None:
     path(command, "model", metavar="MODEL", what="a float ONNX model")
 
 
-def data(command: Container, **options: Any) -> None:
+def data(command: Container) -> None:
     """Add the samples."""
-    what = "samples: an array for each input, or input:0 ..."
-    path(command, "--data", metavar="NPZ", what=what, **options)
+    what = "samples: arrays by input, or input:0 ...; or a folder"
+    path(command, "--data", metavar="NPZ", what=what)
+    command.add_argument(
+        "--reader",
+        metavar="M:F",
+        help="samples that function F of your module M gives",
+    )
 
 
 def output(command: Container, what: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from qcore.adapters import onnx
 from qcore.adapters.cli.arguments import selected
+from qcore.adapters.cli.reader import read
 from qcore.statistics import Statistics
 
 
@@ -16,7 +17,12 @@ def collect(arguments: Namespace) -> dict[str, Statistics]:
         options["bins"] = arguments.bins
     if arguments.quiet:
         options["progress"] = _silent
-    return onnx.calibrate(arguments.model, arguments.data, **options)
+    return onnx.calibrate(arguments.model, samples(arguments), **options)
+
+
+def samples(arguments: Namespace) -> Any:
+    """Return the samples, or where they are."""
+    return read(arguments.reader) if arguments.reader else arguments.data
 
 
 def _silent(samples: Iterable[Any], total: int | None) -> Iterable[Any]:

@@ -1,9 +1,16 @@
 """Refuse a file that cannot be written before minutes are spent on its content."""
 
 import os
+from argparse import Namespace
 from pathlib import Path
 
 from qcore.adapters.cli.errors import BadInputError
+
+
+def given_files(arguments: Namespace) -> list[Path]:
+    """Return the files of samples or statistics that were given."""
+    named = (getattr(arguments, name, None) for name in ("data", "statistics"))
+    return [path for path in named if path is not None]
 
 
 def check_output(path: Path, *inputs: Path) -> None:

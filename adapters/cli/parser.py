@@ -63,7 +63,7 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 
 def _quantize(command: Parser) -> None:
     command.usage = (
-        "qcore quantize MODEL (--data NPZ | --statistics FILE) -o FILE [options]"
+        "qcore quantize MODEL (--data NPZ | --reader M:F | --statistics ST) -o OUT"
     )
     add.model(command)
     source = command.add_mutually_exclusive_group(required=True)
@@ -83,9 +83,11 @@ def _quantize(command: Parser) -> None:
 
 
 def _calibrate(command: Parser) -> None:
-    command.usage = "qcore calibrate MODEL --data NPZ -o FILE [options]"
+    command.usage = (
+        "qcore calibrate MODEL (--data NPZ | --reader M:F) -o FILE [options]"
+    )
     add.model(command)
-    add.data(command, required=True)
+    add.data(command.add_mutually_exclusive_group(required=True))
     add.output(command, "the statistics, in safetensors form")
     add.selection(command)
     add.collection(command)

@@ -46,9 +46,12 @@ def calibrate(
         The float model.
     data : path, iterable or data reader
         Samples. An .npz file holds an array for each input, whose first axis counts
-        samples, or keys such as ``input:7``, each an input of one sample. An iterable
-        gives dicts of arrays by input; so does ``get_next`` of an onnxruntime
-        CalibrationDataReader, until it gives ``None``.
+        samples, or keys such as ``input:7``, each an input of one sample. A folder
+        holds a file for each sample: an .npz file of arrays by input, or an .npy file.
+        An iterable, such as a DataLoader of PyTorch, gives dicts of arrays by input,
+        sequences in the order of the inputs (labels may follow), or arrays of the only
+        one; ``get_next`` of an onnxruntime CalibrationDataReader gives dicts, until it
+        gives ``None``.
     tensors : collection of str, optional
         Which to calibrate; by default those that `quantize` needs.
     op_types, exclude : collection of str, optional

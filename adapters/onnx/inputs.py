@@ -45,7 +45,13 @@ class Input:
         QuantError
             If it has another shape, or a type whose values this input cannot hold.
         """
-        array = np.asarray(data)
+        try:
+            array = np.asarray(data)
+        except Exception as error:  # rows of unequal length, a tensor elsewhere
+            raise QuantError(
+                f"input {self.name!r} must be {self}; got {type(data).__name__}, no "
+                f"array, {place}: {error}"
+            ) from error
         if not (self._takes_type(array.dtype) and self._takes_shape(array.shape)):
             got = f"{array.dtype} {list(array.shape)}"
             raise QuantError(f"input {self.name!r} must be {self}; got {got} {place}.")

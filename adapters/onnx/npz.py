@@ -38,7 +38,7 @@ def open_npz(path: Path, inputs: Sequence[Input]) -> "StackedFeeds | NumberedFee
         )
     if not zipfile.is_zipfile(path):
         raise QuantError(f"`data` must be an .npz file; {str(path)!r} is none.")
-    with _undamaged(path), zipfile.ZipFile(path) as archive:
+    with undamaged(path), zipfile.ZipFile(path) as archive:
         keys = [name.removesuffix(".npy") for name in archive.namelist()]
     # The name of an input may itself end in a number, as TensorFlow's `image:0` does.
     stacked = {i.name for i in inputs}.issuperset(keys)
@@ -62,7 +62,7 @@ class NumberedFeeds:
         return len(self.samples)
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-        with _undamaged(self.path), np.load(self.path) as arrays:
+        with undamaged(self.path), np.load(self.path) as arrays:
             for _, keys in sorted(self.samples.items()):
                 yield {name: _plain(arrays, key) for name, key in keys.items()}
 
@@ -75,7 +75,7 @@ class StackedFeeds:
 
     def __init__(self, path: Path, inputs: Sequence[Input]) -> None:
         self.path, self.inputs = path, inputs
-        with _undamaged(path), ExitStack() as stack:
+        with undamaged(path), ExitStack() as stack:
             lengths = {name: len(rows) for name, rows in self._open(stack).items()}
         if len(set(lengths.values())) > 1:
             raise QuantError(
@@ -87,7 +87,7 @@ class StackedFeeds:
         return self.length
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-        with _undamaged(self.path), ExitStack() as stack:
+        with undamaged(self.path), ExitStack() as stack:
             rows = self._open(stack)
             for arrays in zip(*rows.values(), strict=True):
                 yield dict(zip(rows, arrays, strict=True))
@@ -147,7 +147,7 @@ def _plain(arrays: Mapping[str, np.ndarray], key: str) -> np.ndarray:
 
 
 @contextmanager
-def _undamaged(path: Path) -> Iterator[None]:
+def undamaged(path: Path) -> Iterator[None]:
     """Say of which file it is what the reader of an archive raises."""
     try:
         yield

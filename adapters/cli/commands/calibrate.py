@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import qcore
 from qcore.adapters.cli.collect import collect
-from qcore.adapters.cli.output import check_output
+from qcore.adapters.cli.output import check_output, given_files
 from qcore.adapters.cli.planned import planned
 from qcore.adapters.cli.units import size
 from qcore.adapters.onnx.model_file import external_files
@@ -14,7 +14,7 @@ from qcore.adapters.onnx.model_file import external_files
 def run(arguments: Namespace) -> Iterator[str]:
     """Write the statistics and yield how many there are."""
     model, output = arguments.model, arguments.output
-    check_output(output, model, arguments.data, *external_files(model))
+    check_output(output, model, *given_files(arguments), *external_files(model))
     planned(arguments)
     statistics = collect(arguments)
     qcore.save(output, statistics)

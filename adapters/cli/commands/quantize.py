@@ -9,7 +9,7 @@ from qcore.adapters.cli.arguments import method_options, selected
 from qcore.adapters.cli.collect import collect
 from qcore.adapters.cli.errors import BadInputError
 from qcore.adapters.cli.method import check_method
-from qcore.adapters.cli.output import check_output
+from qcore.adapters.cli.output import check_output, given_files
 from qcore.adapters.cli.planned import planned
 from qcore.adapters.cli.units import size
 from qcore.adapters.codes import activation_spec
@@ -20,14 +20,15 @@ def run(arguments: Namespace) -> Iterator[str]:
     """Write the model and yield what became int8, and what did not and why."""
     model, output = arguments.model, arguments.output
     if arguments.statistics and arguments.bins:
-        raise BadInputError("--bins must come with --data: statistics have theirs.")
+        raise BadInputError(
+            "--bins must come with --data or --reader: statistics have theirs."
+        )
     spec = activation_spec(arguments.activation, arguments.symmetric)
     options = method_options(arguments)
     check_method("--method", arguments.method, spec, options)
     if arguments.weights != "output":
         check_method("--weights", arguments.weights, qcore.QuantSpec(), {})
-    given = arguments.data or arguments.statistics
-    check_output(output, model, given, *external_files(model))
+    check_output(output, model, *given_files(arguments), *external_files(model))
 
     statistics = qcore.load(arguments.statistics) if arguments.statistics else None
     plan = planned(arguments, statistics)

@@ -203,3 +203,21 @@ def test_a_disk_without_room(qcore, model, data, tmp_path, monkeypatch) -> None:
     assert code == 1
     assert "No space left on device" in err
     assert not list(tmp_path.glob("*out.onnx*"))
+
+
+@pytest.mark.parametrize(
+    ("reader", "said"),
+    [
+        ("json", "must be MODULE:FUNCTION; got 'json'"),
+        ("no_such_module:f", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("json:no_such", "has no attribute 'no_such'"),
+        ("json:loads", "TypeError: loads() missing"),
+    ],
+)
+def test_a_reader_that_gives_nothing(
+    qcore, model: Path, tmp_path: Path, reader: str, said: str
+) -> None:
+    output = tmp_path / "out.onnx"
+    code, out, err = qcore("quantize", model, "--reader", reader, "-o", output)
+    assert (code, out, output.exists()) == (2, "", False)
+    assert said in err

@@ -117,3 +117,24 @@ def test_a_sample_may_have_a_key_of_its_own(
     data = npz(**{"image:0": digits[:1], "image:1": digits[1:4]})
     output = tmp_path / "out.onnx"
     assert qcore("quantize", model, "--data", data, "-o", output).code == 0
+
+
+def test_samples_may_come_from_a_folder_or_from_own_code(
+    qcore, model: Path, data: Path, tmp_path: Path, monkeypatch
+) -> None:
+    outputs = [tmp_path / f"{name}.onnx" for name in ("file", "folder", "code")]
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (name,) = [value.name for value in onnx.load(model).graph.input]
+    with np.load(data) as arrays:
+        for i, row in enumerate(arrays[name]):
+            np.save(folder / f"{i:03}.npy", row)
+    (tmp_path / "own_samples.py").write_text(
+        "import numpy\n"
+        f"def give():\n    return list(numpy.load({str(data)!r})[{name!r}][:, None])\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    ways = (("--data", data), ("--data", folder), ("--reader", "own_samples:give"))
+    for way, output in zip(ways, outputs, strict=True):
+        assert qcore("quantize", model, *way, "-o", output, "-q") == (0, "", "")
+    assert len({output.read_bytes() for output in outputs}) == 1

@@ -121,9 +121,9 @@ def test_what_is_no_npz_file_is_refused(tmp_path, content, message):
         open_feeds(tmp_path / "data.npz", INPUTS)
 
 
-@pytest.mark.parametrize("data", [FEEDS[0], 3, None])
+@pytest.mark.parametrize("data", [FEEDS[0], 3, None, X])
 def test_data_of_no_known_kind_is_refused(data):
-    with pytest.raises(QuantError, match=r"`data` must be an .npz file, an iterable"):
+    with pytest.raises(QuantError, match=r"`data` must be an .npz file, a folder, an"):
         open_feeds(data, INPUTS)
 
 
@@ -136,3 +136,48 @@ def test_an_encrypted_or_oddly_packed_file_is_told(tmp_path, offset, value):
     path.write_bytes(content)
     with pytest.raises(QuantError, match=r"data\.npz' cannot be read"):
         open_feeds(path, INPUTS)
+
+
+def test_a_folder_gives_a_sample_for_each_file(tmp_path):
+    for i, feed in enumerate(FEEDS):
+        np.savez(tmp_path / f"{i}.npz", **feed)
+    (tmp_path / ".hidden").write_text("")
+    feeds = open_feeds(str(tmp_path), INPUTS)
+    assert count(feeds) == 3
+    check(feeds)
+    check(feeds)
+
+
+def test_files_of_one_array_are_those_of_the_only_input_and_lack_the_batch(tmp_path):
+    for i, row in enumerate(X):
+        np.save(tmp_path / f"{i}.npy", row)
+    feeds = open_feeds(tmp_path, INPUTS[:1])
+    check(feeds, [{"x": X[i : i + 1]} for i in range(3)])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (None, b"", "must hold samples; .* is empty"),
+        ("a.txt", b"", r"must be .npy or .npz; got .*a.txt"),
+        ("a.npy", b"", "a sample of 2 inputs must be an .npz file"),
+        ("a.npz", b"PK", "a.npz' must hold arrays"),
+    ],
+)
+def test_a_folder_of_other_files_is_refused(tmp_path, name, content, message):
+    if name:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(QuantError, match=message):
+        list(open_feeds(tmp_path, INPUTS))
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_samples_may_come_in_the_order_of_the_inputs_with_labels_after(kind):
+    data = [kind([*feed.values(), "label"]) for feed in FEEDS]
+    check(open_feeds(data, INPUTS))
+
+
+def test_a_sample_may_be_the_array_of_the_only_input():
+    feeds = open_feeds([feed["x"] for feed in FEEDS], INPUTS[:1])
+    assert count(feeds) == 3
+    check(feeds, [{"x": feed["x"]} for feed in FEEDS])
