@@ -101,6 +101,15 @@ def selection(command: Container) -> None:
     )
 
 
+def keeping(command: Container) -> None:
+    """Add the wish to keep what is quantized already."""
+    command.add_argument(
+        "--keep-existing",
+        action="store_true",
+        help="take a model that is partly quantized; leave that as it is",
+    )
+
+
 def selected(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return that choice, as far as it was made."""
     return _given(arguments, "op_types", "exclude")

@@ -14,6 +14,7 @@ from qcore.adapters.onnx.passes.fold_constants import fold_constants
 from qcore.adapters.onnx.passes.infer_types import infer_types
 from qcore.adapters.onnx.passes.raise_opset import raise_opset
 from qcore.adapters.onnx.passes.scalar_bounds import scalar_bounds
+from qcore.adapters.onnx.quantized_already import refuse_quantized
 
 
 def inline_functions(model: ir.Model) -> ir.Model:
@@ -32,9 +33,17 @@ PASSES = (
 )
 
 
-def prepare(model: Source, /) -> ir.Model:
-    """Return a path's or a proto's model, ready to be calibrated or quantized."""
+def prepare(model: Source, /, *, keep_existing: bool = True) -> ir.Model:
+    """Return a path's or a proto's model, ready to be calibrated or quantized.
+
+    Raises
+    ------
+    QuantError
+        If it cannot be read, or is quantized already, unless that is to be kept.
+    """
     prepared = to_ir(model)
+    if not keep_existing:
+        refuse_quantized(prepared.graph)
     given = {value.name: (value.type, value.shape) for value in ends(prepared.graph)}
     for rewrite in PASSES:
         prepared = rewrite(prepared)

@@ -42,6 +42,7 @@ def quantize(
     per_channel: bool = True,
     op_types: Collection[str] = COMPUTE,
     exclude: Collection[str] = (),
+    keep_existing: bool = False,
     progress: Progress | None = None,
     **options: Any,
 ) -> onnx.ModelProto:
@@ -80,6 +81,9 @@ def quantize(
         One scale for each output channel of a weight, or one for all.
     op_types, exclude : collection of str, optional
         As in `plan`.
+    keep_existing : bool, optional
+        Take a model that holds nodes on codes already; they stay as they are, and so
+        does what they feed with weights.
     progress : callable, optional
         As in `calibrate`.
     **options
@@ -103,7 +107,7 @@ def quantize(
     # What a method does not know shall be refused before minutes of calibration.
     decide(ONE_VALUE, "float32")
     check_weight_method(weight_method)
-    prepared = prepare(model)
+    prepared = prepare(model, keep_existing=keep_existing)
     needed = plan_prepared(prepared, op_types=op_types, exclude=exclude)
     refuse_idle(needed)
     statistics = _statistics(prepared, needed, statistics_or_data, progress)

@@ -13,7 +13,8 @@ from qcore.adapters.cli.output import check_output, given_files
 from qcore.adapters.cli.planned import planned
 from qcore.adapters.cli.units import size
 from qcore.adapters.codes import activation_spec
-from qcore.adapters.onnx.model_file import external_files
+from qcore.adapters.onnx.model_file import external_files, to_ir
+from qcore.adapters.onnx.quantized_already import refuse_quantized
 
 
 def run(arguments: Namespace) -> Iterator[str]:
@@ -31,6 +32,8 @@ def run(arguments: Namespace) -> Iterator[str]:
     check_output(output, model, *given_files(arguments), *external_files(model))
 
     statistics = qcore.load(arguments.statistics) if arguments.statistics else None
+    if not arguments.keep_existing:
+        refuse_quantized(to_ir(model).graph)
     plan = planned(arguments, statistics)
     quantized = onnx.quantize(
         model,
@@ -38,6 +41,7 @@ def run(arguments: Namespace) -> Iterator[str]:
         method=arguments.method,
         activation=spec,
         weight_method=arguments.weights,
+        keep_existing=arguments.keep_existing,
         **selected(arguments),
         **options,
     )
