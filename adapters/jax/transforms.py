@@ -151,4 +151,6 @@ def collect(
         visitor = Counting(found, masked)
         return program.run("collect", frozenset(found), visitor, state)
 
+    # `inspect` would read the signature of `f` there, which lacks the statistics.
+    del collecting.__wrapped__
     return collecting
