@@ -434,6 +434,16 @@ CASES: dict[str, Case] = {
         "d = Conv(c, v) \n s = ReduceMax<keepdims = 1>(v) \n h = Add(d, s)",
         {"v": (6, 6, 1, 1)},
     ),
+    "a constant that is split into a sequence": Case(
+        "float[N, 6] x",
+        "float[N, 4] y",
+        """s = SplitToSequence<keepdims = 1>(k)
+        t = ConcatFromSequence<axis = 0>(s)
+        h = MatMul(x, w)
+        y = Add(h, t)""",
+        {"w": (6, 4), "k": (4,)},
+        {"x": (3, 6)},
+    ),
     "zero weights": _headed(
         "h = Conv(c, v)", {"v": np.zeros((6, 6, 1, 1), np.float32)}
     ),
