@@ -22,13 +22,10 @@ def fold_constants(model: ir.Model) -> ir.Model:
     """Return the model with every constant, and no input, among the initializers."""
     model = RemoveInitializersFromInputsPass()(model).model
     # onnxscript 0.7 fails on a constant that is split into a sequence: what it has not
-    # come to by then stays as it is, but for the type that it took the sequence for.
+    # come to by then stays as it is.
     with suppress(RuntimeError):
         # It leaves large tensors alone unless told to fold them.
         fold_constants_ir(model, should_fold=_is_layout)
-    for node in model.graph.all_nodes():
-        if node.op_type == "SplitToSequence":
-            node.outputs[0].type = node.outputs[0].shape = None
     lift = LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)
     folded: ir.Model = lift(model).model
     for graph in folded.graphs():
