@@ -8,6 +8,7 @@ from qcore.adapters.jax.quantized_array import QuantizedArray
 from qcore.adapters.jax.quantized_dots import quantized_dots
 from qcore.adapters.jax.sites import Site, sites
 from qcore.adapters.jax.transforms import collect, fake_quant
+from qcore.adapters.jax.weight_qparams import weight_qparams
 
 __all__ = [
     "Config",
@@ -22,4 +23,5 @@ __all__ = [
     "quantize_params",
     "quantized_dots",
     "sites",
+    "weight_qparams",
 ]

@@ -75,8 +75,9 @@ def dequantize(tree: Any, /) -> Any:
     -------
     pytree
         Each `QuantizedArray` is an array of the shape and dtype that was quantized;
-        other leaves stay. In a compiled function XLA fuses this with what uses it,
-        matrix products of CPUs excepted, whose library reads from memory.
+        other leaves stay. In a compiled function XLA fuses this with what uses it, such
+        as an embedding's lookup; on CPUs not with products and sums, which are those of
+        a library: there one fusion makes the array of the codes.
     """
     return jax.tree.map(
         lambda leaf: leaf.dequantize() if is_quantized(leaf) else leaf,
