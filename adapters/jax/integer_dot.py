@@ -9,7 +9,7 @@ which 32-bit integers that wrap give exactly wherever the left side fits.
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -27,8 +27,19 @@ _SHIFT = 128
 _EXACT = 2**24
 """Up to it float32 has every integer, so that sums are exact in any order."""
 
+QuantizedDot = bool | Literal["int8"]
+"""Whether products are computed on integers; int8 ones on every device."""
+
 Codes = tuple[jax.Array, jax.Array | None]
 """int8, and their zero point; None where it is 0."""
+
+
+def check_quantized_dot(given: Any, /) -> None:
+    """Raise ValueError unless given a `QuantizedDot`."""
+    if not (isinstance(given, bool) or given == "int8"):
+        raise ValueError(
+            f"`quantized_dot` must be False, True or 'int8'; got {given!r}."
+        )
 
 
 def why_not(equation: core.JaxprEqn, specs: Mapping[int, QuantSpec], /) -> str | None:

@@ -12,7 +12,7 @@ from qcore import QParams, qparams_from_data
 from qcore.adapters.jax.calls import Found, bound
 from qcore.adapters.jax.config import Plan
 from qcore.adapters.jax.fake_quantize import fake_quantize
-from qcore.adapters.jax.integer_dot import integer_product, why_not
+from qcore.adapters.jax.integer_dot import QuantizedDot, integer_product, why_not
 from qcore.adapters.jax.interpreter import Index
 
 
@@ -26,13 +26,13 @@ class Rounding:
         Those of each equation.
     qparams : mapping
         By names of sites; one without takes the range of its values.
-    quantized_dot : bool
+    quantized_dot : bool or "int8"
         Whether products are computed on integers where they can be.
     """
 
     plans: Mapping[Index, Sequence[Plan]]
     qparams: Mapping[str, QParams]
-    quantized_dot: bool
+    quantized_dot: QuantizedDot
 
     def visit(
         self, index: Index, equation: core.JaxprEqn, inputs: list[Any], state: Any
@@ -48,7 +48,8 @@ class Rounding:
             used[plan.site.operand] = qparams
         specs = {operand: qparams.spec for operand, qparams in used.items()}
         if self.quantized_dot and why_not(equation, specs) is None:
-            return integer_product(equation, inputs, used), state
+            everywhere = self.quantized_dot == "int8"
+            return integer_product(equation, inputs, used, everywhere=everywhere), state
         for operand, qparams in used.items():
             inputs[operand] = fake_quantize(inputs[operand], qparams)
         return bound(equation, inputs), state

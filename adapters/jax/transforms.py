@@ -10,6 +10,7 @@ from qcore import QParams
 from qcore.adapters.jax.calibration import chosen_qparams
 from qcore.adapters.jax.config import as_config
 from qcore.adapters.jax.counting import Counting
+from qcore.adapters.jax.integer_dot import QuantizedDot, check_quantized_dot
 from qcore.adapters.jax.plans import by_index, check_qparams, check_statistics
 from qcore.adapters.jax.program import traced
 from qcore.adapters.jax.rounding import Rounding
@@ -27,7 +28,7 @@ def fake_quant(
     qparams: Mapping[str, QParams | Statistics] | None = None,
     /,
     *,
-    quantized_dot: bool = False,
+    quantized_dot: QuantizedDot = False,
 ) -> Callable[..., Any]:
     """
     Return a function that computes `f` on quantized operands.
@@ -48,8 +49,10 @@ def fake_quant(
         the range of their values in each call (`quantize_params` does so once), and so
         do activations that are dynamic. Or the statistics that `collect` returned, from
         which each call chooses anew.
-    quantized_dot : bool, optional
-        Compute products on integers wherever `quantized_dots` says so; static.
+    quantized_dot : bool or "int8", optional
+        Compute products on integers wherever `quantized_dots` says so; static. CPUs
+        convolve integers that float32 holds, which is faster and as exact; with
+        ``"int8"``, such as for a program to be exported, there is no difference.
 
     Returns
     -------
@@ -66,8 +69,10 @@ def fake_quant(
         site or its scales do not fit there, a site is inside of a primitive that cannot
         be rebuilt (names them all), or `f` is transformed already.
     ValueError
-        By the function, if the pattern of a rule matches no site.
+        If `quantized_dot` is nothing of these; by the function, if the pattern of a
+        rule matches no site.
     """
+    check_quantized_dot(quantized_dot)
     config = as_config(config)
     given = dict(qparams or {})
 

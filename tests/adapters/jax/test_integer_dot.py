@@ -279,3 +279,8 @@ def test_what_is_not_eligible_stays_fake_quantized():
     given = case("dot_general", x, weight, specs)
     found = computed(product, x, weight, given, quantized_dot=True)
     np.testing.assert_array_equal(found, computed(product, x, weight, given))
+
+
+def test_another_way_to_compute_is_told():
+    with pytest.raises(ValueError, match="got 'int4'"):
+        fake_quant(product, quantized_dot="int4")
