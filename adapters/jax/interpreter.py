@@ -14,17 +14,8 @@ from typing import Any, Protocol
 import jax
 from jax.extend import core
 
-from qcore.adapters.jax.calls import (
-    KINDS,
-    Call,
-    Closed,
-    Found,
-    Reduction,
-    State,
-    bodies_of,
-    bound,
-    hidden_in,
-)
+from qcore.adapters.jax.calls import Call, Closed, Found, Reduction, State, bound
+from qcore.adapters.jax.kinds import KINDS, bodies_of, hidden_in
 
 Index = tuple[int, ...]
 """Where an equation is: its number, and those of the calls around it."""

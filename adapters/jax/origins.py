@@ -4,8 +4,8 @@ from typing import TypeVar
 
 from jax.extend import core
 
-from qcore.adapters.jax.calls import bodies_of
 from qcore.adapters.jax.interpreter import Index
+from qcore.adapters.jax.kinds import bodies_of
 
 Known = TypeVar("Known")
 """What is known of the inputs of a program."""

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from qcore.adapters.jax.calls import Closed, State, bodies_of, hidden_in
+from qcore.adapters.jax.calls import Closed, State
 from qcore.adapters.jax.interpreter import Index, Interpreter, Visitor
+from qcore.adapters.jax.kinds import bodies_of, hidden_in
 from qcore.errors import QuantError
 
 MARK = "qcore."

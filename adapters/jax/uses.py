@@ -8,8 +8,9 @@ import jax
 import numpy as np
 from jax.extend import core
 
-from qcore.adapters.jax.calls import bodies_of, bound
+from qcore.adapters.jax.calls import bound
 from qcore.adapters.jax.interpreter import Index
+from qcore.adapters.jax.kinds import bodies_of
 from qcore.adapters.jax.origins import PRIMITIVES, bodies_with
 
 _SAME = frozenset(

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from qcore import Histogram, QParams, calibrate, mean_ratio, qparams_from_weights
-from qcore.adapters.jax.calls import Closed, bodies_of, bound
+from qcore.adapters.jax.calls import Closed, bound
 from qcore.adapters.jax.config import OUTPUT, Plan
 from qcore.adapters.jax.interpreter import Index
+from qcore.adapters.jax.kinds import bodies_of
 from qcore.adapters.jax.origins import LAYOUT, PRIMITIVES, bodies_with
 from qcore.adapters.jax.sites import OPERANDS
 from qcore.errors import QuantError
