@@ -125,7 +125,8 @@ def _weight_mask(
     f: Callable[..., Any], weights: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> list[bool]:
     """Return, for each array of the arguments, whether it is one of weights."""
-    arguments = dict(enumerate(args)) | kwargs
+    # Leaves of names come in the order of names.
+    arguments = dict(enumerate(args)) | dict(sorted(kwargs.items()))
     arrays = {
         key: sum(map(is_array, jax.tree.leaves(x))) for key, x in arguments.items()
     }
