@@ -1,5 +1,6 @@
 """Which operands are made of weights alone."""
 
+from dataclasses import dataclass
 from typing import TypeVar
 
 from jax.extend import core
@@ -31,7 +32,9 @@ LAYOUT = frozenset(
         "rev",
         "sharding_constraint",
         "slice",
+        "split",
         "squeeze",
+        "stack",
         "transpose",
     ]
 )
@@ -41,59 +44,68 @@ _LOOPS = ("scan", "while", "cond")
 """What leaves them may be another's in another round or branch."""
 
 
-def weight_operands(
-    jaxpr: core.Jaxpr, is_weight: list[bool], /
-) -> set[tuple[Index, int]]:
+@dataclass(frozen=True)
+class Origin:
+    """What a value is made of."""
+
+    is_weight: bool
+    """Of weights or constants, which were laid out anew at most."""
+
+    is_fixed: bool
+    """Of weights, constants and literals alone, whatever was computed of them."""
+
+
+_DATA = Origin(is_weight=False, is_fixed=False)
+_CONSTANT = Origin(is_weight=True, is_fixed=True)
+_LITERAL = Origin(is_weight=False, is_fixed=True)
+
+_Operands = set[tuple[Index, int]]
+
+
+def weight_operands(jaxpr: core.Jaxpr, is_weight: list[bool], /) -> _Operands:
     """Return index and operand of what is made of weights alone."""
-    found: set[tuple[Index, int]] = set()
-    _outputs(jaxpr, is_weight, (), found)
+    found: _Operands = set()
+    given = [_CONSTANT if held else _DATA for held in is_weight]
+    _outputs(jaxpr, given, (), found)
     return found
 
 
 def _outputs(
-    jaxpr: core.Jaxpr,
-    is_weight: list[bool],
-    index: Index,
-    found: set[tuple[Index, int]],
-) -> list[bool]:
-    """Return which outputs of a program are weights, and add its operands to `found`.
+    jaxpr: core.Jaxpr, inputs: list[Origin], index: Index, found: _Operands
+) -> list[Origin]:
+    """Return what the outputs of a program are, and add its operands to `found`."""
+    known = dict(zip(jaxpr.invars, inputs, strict=True))
+    known.update(dict.fromkeys(jaxpr.constvars, _CONSTANT))
 
-    The constants of the program are weights.
-    """
-    known = dict(zip(jaxpr.invars, is_weight, strict=True))
-    known.update(dict.fromkeys(jaxpr.constvars, True))
-
-    def holds(atom: core.Var | core.Literal) -> bool:
-        return not isinstance(atom, core.Literal) and known.get(atom, False)
+    def origin(atom: core.Var | core.Literal) -> Origin:
+        return _LITERAL if isinstance(atom, core.Literal) else known[atom]
 
     for number, equation in enumerate(jaxpr.eqns):
         here = (*index, number)
-        given = [holds(atom) for atom in equation.invars]
+        given = [origin(atom) for atom in equation.invars]
         name = equation.primitive.name
+        is_fixed = all(one.is_fixed for one in given)
+        made = [Origin(_is_laid_out(name, given), is_fixed)] * len(equation.outvars)
         if name in PRIMITIVES:
-            found |= {(here, i) for i in range(2) if given[i]}
-        elif name in LAYOUT:
-            known[equation.outvars[0]] = _is_laid_out(equation, given)
-        else:
-            for part, (body, inputs) in enumerate(bodies_with(equation, given, False)):
-                made = _outputs(body, inputs, (*here, part), found)
-                if name not in _LOOPS:
-                    known.update(zip(equation.outvars, made, strict=True))
-    return [holds(atom) for atom in jaxpr.outvars]
+            found |= {(here, i) for i in range(2) if given[i].is_weight}
+        for part, (body, held) in enumerate(bodies_with(equation, given, _DATA)):
+            outputs = _outputs(body, held, (*here, part), found)
+            if name not in _LOOPS:
+                made = outputs
+        known.update(zip(equation.outvars, made, strict=True))
+    return [origin(atom) for atom in jaxpr.outvars]
 
 
-def _is_laid_out(equation: core.JaxprEqn, given: list[bool]) -> bool:
+def _is_laid_out(name: str, given: list[Origin]) -> bool:
     """Return whether an equation makes weights of weights.
 
     A slice is one wherever a loop over layers has it begin; the rows that indices
-    gather are data, such as embedded words, unless the indices are constant.
+    gather are data, such as embedded words, unless the indices are fixed.
     """
-    if equation.primitive.name == "dynamic_slice":
-        return given[0]
-    return given[0] and all(
-        held or isinstance(atom, core.Literal)
-        for atom, held in zip(equation.invars, given, strict=True)
-    )
+    if name not in LAYOUT or not given[0].is_weight:
+        return False
+    others_too = all(one.is_weight or one.is_fixed for one in given[1:])
+    return others_too or name == "dynamic_slice"
 
 
 def bodies_with(
