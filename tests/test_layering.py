@@ -33,6 +33,7 @@ FRAMEWORKS = {
     "adapters/progress.py": {"tqdm"},
     "adapters/torch": {"numpy", "yaml"},
     "adapters/torch/onnx": {"onnx_ir", "onnxruntime", "onnxscript"},
+    "adapters/jax/onnx": {"numpy", "onnx_ir"},
     "adapters/onnx": {"numpy", "onnx_ir", "onnxscript", "onnxruntime"},
 }
 

@@ -66,11 +66,13 @@ def _(index: jax.Array, weights: jax.Array | None, length: int, /) -> Any:
 
 
 @divide.accelerate(NAME, traceable=True)
-def _(x: jax.Array, scale: jax.Array, /) -> Any:
+@jax.jit
+def qcore_division(x: jax.Array, scale: jax.Array, /) -> Any:
     """Divide truly where XLA:CPU takes subnormal numbers for zero.
 
     Such a number is a whole multiple of 2**-149, which is read from its pattern and
-    divided in a range where nothing is subnormal.
+    divided in a range where nothing is subnormal. A program shows it as one call, by
+    this name, for which other compilers than XLA have an operator.
     """
     quotient = divide.reference(x, scale, xp=jnp)
     if x.dtype != jnp.float32:

@@ -1,0 +1,1 @@
+"""ONNX models of JAX functions, quantized by QuantizeLinear and DequantizeLinear."""
