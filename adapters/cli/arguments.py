@@ -85,13 +85,23 @@ def activation(command: Container) -> None:
     )
 
 
+def target(command: Container) -> None:
+    """Add the runtime."""
+    command.add_argument(
+        "--target",
+        metavar="RUNTIME",
+        help="onnxruntime (default), tensorrt or openvino",
+    )
+
+
 def selection(command: Container) -> None:
     """Add the choice of what becomes int8."""
+    target(command)
     command.add_argument(
         "--op-types",
         metavar="TYPES",
         type=_names,
-        help="which of Conv,Gemm,MatMul become int8 (all)",
+        help="which of Conv,Gemm,MatMul ... become int8 (all)",
     )
     command.add_argument(
         "--exclude",
@@ -112,7 +122,7 @@ def keeping(command: Container) -> None:
 
 def selected(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return that choice, as far as it was made."""
-    return _given(arguments, "op_types", "exclude")
+    return _given(arguments, "target", "op_types", "exclude")
 
 
 def collection(command: Container) -> None:

@@ -97,6 +97,7 @@ def _calibrate(command: Parser) -> None:
 def _inspect(command: Parser) -> None:
     command.usage = "qcore inspect FILE [options]"
     add.path(command, "file", what="an ONNX model, or statistics")
+    add.target(command)
     add.method(command, default=None)
     add.activation(command)
 

@@ -10,10 +10,10 @@ import onnx_ir as ir
 from qcore.adapters.onnx.feeds import Data, count, open_feeds
 from qcore.adapters.onnx.inputs import Feed, conform, inputs_of
 from qcore.adapters.onnx.model_file import Source
-from qcore.adapters.onnx.operands import COMPUTE
 from qcore.adapters.onnx.planning import plan_prepared, refuse_idle
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.progress import Progress, sample_bar
+from qcore.adapters.onnx.targets import find_target
 from qcore.adapters.onnx.tensors import tensors_by_name
 from qcore.adapters.onnx.watching import watching
 from qcore.errors import NonFiniteError, QuantError, nearest
@@ -28,7 +28,8 @@ def calibrate(
     /,
     *,
     tensors: Collection[str] | None = None,
-    op_types: Collection[str] = COMPUTE,
+    target: str = "onnxruntime",
+    op_types: Collection[str] | None = None,
     exclude: Collection[str] = (),
     statistics: Kind = Histogram,
     progress: Progress | None = None,
@@ -54,7 +55,7 @@ def calibrate(
         gives ``None``.
     tensors : collection of str, optional
         Which to calibrate; by default those that `quantize` needs.
-    op_types, exclude : collection of str, optional
+    target, op_types, exclude
         As in `plan`: they tell which tensors those are.
     statistics : type, optional
         What is collected: ``qcore.Histogram`` or ``qcore.Range``.
@@ -78,7 +79,9 @@ def calibrate(
     """
     prepared = prepare(model)
     if tensors is None:
-        plan = plan_prepared(prepared, op_types=op_types, exclude=exclude)
+        plan = plan_prepared(
+            prepared, find_target(target), op_types=op_types, exclude=exclude
+        )
         refuse_idle(plan)
         tensors = plan.sources
     return calibrate_prepared(

@@ -14,13 +14,15 @@ from qcore.adapters.onnx.operands import (
     is_standard,
     weight,
 )
+from qcore.adapters.onnx.targets import Target
 
 Reason: TypeAlias = str | None
 
 
-def why_float(node: ir.Node) -> Reason:
-    """Return why a Conv, Gemm or MatMul cannot compute in 8 bits, or ``None``."""
-    return next((reason for check in _CHECKS if (reason := check(node))), None)
+def why_float(node: ir.Node, target: Target) -> Reason:
+    """Return why a product cannot compute in 8 bits, or ``None``."""
+    checks = (*_CHECKS, *(_OF_ONNXRUNTIME if target.carries else ()))
+    return next((reason for check in checks if (reason := check(node))), None)
 
 
 def _type(node: ir.Node) -> Reason:
@@ -75,4 +77,6 @@ def _leads_to_product(node: ir.Node) -> bool:
     return False
 
 
-_CHECKS = (_type, _weight, _first_operand, _factors, _bias, _answer)
+_CHECKS = (_type, _weight, _first_operand)
+_OF_ONNXRUNTIME = (_factors, _bias, _answer)
+"""Where its integer kernels decline."""

@@ -9,11 +9,9 @@ import onnx
 import onnx_ir as ir
 
 from qcore import Histogram, QParams, QuantSpec, calibrate
-from qcore.adapters.codes import activation_spec, eight_bit
 from qcore.adapters.onnx.calibration import calibrate_prepared
 from qcore.adapters.onnx.feeds import Data
 from qcore.adapters.onnx.model_file import Source
-from qcore.adapters.onnx.operands import COMPUTE
 from qcore.adapters.onnx.passes.clean import clean
 from qcore.adapters.onnx.passes.insert_qdq import insert_qdq
 from qcore.adapters.onnx.passes.quantize_weights import quantize_weights
@@ -22,6 +20,7 @@ from qcore.adapters.onnx.planning import plan_prepared, refuse_idle
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.progress import Progress
 from qcore.adapters.onnx.ranges import activation_mean_ratios, activation_qparams
+from qcore.adapters.onnx.targets import find_target
 from qcore.adapters.onnx.weights import OUTPUT, WeightSpec
 from qcore.errors import QuantError
 from qcore.statistics import Statistics
@@ -34,13 +33,14 @@ def quantize(
     statistics_or_data: Mapping[str, Statistics] | Data,
     /,
     *,
+    target: str = "onnxruntime",
     method: str = "mse",
     activation: str | QuantSpec | None = None,
-    symmetric: bool = False,
+    symmetric: bool | None = None,
     weight: str | None = None,
     weight_method: str = OUTPUT,
     per_channel: bool = True,
-    op_types: Collection[str] = COMPUTE,
+    op_types: Collection[str] | None = None,
     exclude: Collection[str] = (),
     keep_existing: bool = False,
     progress: Progress | None = None,
@@ -61,14 +61,17 @@ def quantize(
         bits stay floats.
     statistics_or_data : mapping, or data
         What `calibrate` gave, or data for it.
+    target : str, optional
+        The runtime, as of `plan`. What it does not take is refused.
     method : str, optional
         How ranges of activations are chosen, one of ``qcore.methods()``.
     activation : str or QuantSpec, optional
-        ``"uint8"`` or ``"int8"``; the default is uint8, or int8 if symmetric. Both give
-        the same numbers. onnxruntime on x86 computes on uint8 only, and cannot turn all
-        int8 tensors into it: one with several users leaves their operators in float.
+        ``"uint8"`` or ``"int8"``; the default is uint8, or int8 if symmetric; TensorRT
+        takes int8 alone. Both give the same numbers. onnxruntime on x86 computes on
+        uint8 only, and cannot turn all int8 tensors into it: one with several users
+        leaves their operators in float.
     symmetric : bool, optional
-        Zero points of activations are 0, as TensorRT wants them.
+        Zero points of activations are 0; by default for TensorRT alone.
     weight : str, optional
         ``"uint8"`` or ``"int8"``; the default is that of the activations. Both give the
         same numbers, uint8 with zero point 128. On x86 without VNNI, onnxruntime adds
@@ -94,10 +97,10 @@ def quantize(
     QuantError
         If model, data or options do not fit, or no operator can compute in 8 bits.
     """
-    spec = activation_spec(activation, symmetric)
-    weights = WeightSpec(
-        eight_bit("weight", weight or spec.format.name), weight_method, per_channel
-    )
+    rules = find_target(target)
+    spec = rules.activation_spec(activation, symmetric)
+    codes = rules.weight_codes(weight, spec)
+    weights = WeightSpec(codes, weight_method, per_channel, rules.bias_codes)
 
     def decide(seen: Statistics, scale_dtype: str) -> QParams:
         return calibrate(
@@ -108,17 +111,17 @@ def quantize(
     decide(ONE_VALUE, "float32")
     check_weight_method(weight_method)
     prepared = prepare(model, keep_existing=keep_existing)
-    needed = plan_prepared(prepared, op_types=op_types, exclude=exclude)
+    needed = plan_prepared(prepared, rules, op_types=op_types, exclude=exclude)
     refuse_idle(needed)
     statistics = _statistics(prepared, needed, statistics_or_data, progress)
     plan = plan_prepared(
-        prepared, statistics=statistics, op_types=op_types, exclude=exclude
+        prepared, rules, statistics=statistics, op_types=op_types, exclude=exclude
     )
     refuse_idle(plan)
     qparams = activation_qparams(prepared.graph, plan, statistics, decide)
     ratios = activation_mean_ratios(prepared.graph, plan, statistics)
     quantized = quantize_weights(prepared, plan, qparams, ratios, weights)
-    quantized = clean(insert_qdq(quantized, plan, qparams))
+    quantized = clean(insert_qdq(quantized, plan, qparams, everywhere=rules.carries))
     return ir.to_proto(ir.external_data.load_to_model(quantized))
 
 

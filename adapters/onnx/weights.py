@@ -49,11 +49,14 @@ class WeightSpec:
         decides from a histogram.
     per_channel : bool
         One scale for each output channel, or one for all.
+    bias_codes : bool
+        Whether biases become codes, too.
     """
 
     codes: str
     method: str
     per_channel: bool
+    bias_codes: bool = True
 
     def store(
         self,

@@ -12,9 +12,9 @@ from qcore.adapters.cli.method import check_method
 from qcore.adapters.cli.output import check_output, given_files
 from qcore.adapters.cli.planned import planned
 from qcore.adapters.cli.units import size
-from qcore.adapters.codes import activation_spec
 from qcore.adapters.onnx.model_file import external_files, to_ir
 from qcore.adapters.onnx.quantized_already import refuse_quantized
+from qcore.adapters.onnx.targets import find_target
 
 
 def run(arguments: Namespace) -> Iterator[str]:
@@ -24,7 +24,9 @@ def run(arguments: Namespace) -> Iterator[str]:
         raise BadInputError(
             "--bins must come with --data or --reader: statistics have theirs."
         )
-    spec = activation_spec(arguments.activation, arguments.symmetric)
+    spec = find_target(arguments.target or "onnxruntime").activation_spec(
+        arguments.activation, arguments.symmetric or None
+    )
     options = method_options(arguments)
     check_method("--method", arguments.method, spec, options)
     if arguments.weights != "output":

@@ -15,7 +15,6 @@ from qcore.adapters.onnx import load, plan
 
 def describe(path: Path, arguments: Namespace) -> Iterator[str]:
     """Yield opset, inputs, outputs, then what is or would be quantized."""
-    del arguments
     model = load(path)
     opsets = (f"{o.domain or 'opset'} {o.version}" for o in model.opset_import)
     yield f"{path}: ONNX, {', '.join(opsets)}; {size(path.stat().st_size)}."
@@ -24,7 +23,9 @@ def describe(path: Path, arguments: Namespace) -> Iterator[str]:
     yield from (f"input {value.name}: {_type(value)}" for value in inputs)
     yield from (f"output {value.name}: {_type(value)}" for value in model.graph.output)
     yield ""
-    yield from _present(model) if is_quantized(model) else _future(path)
+    yield from (
+        _present(model) if is_quantized(model) else _future(path, arguments.target)
+    )
 
 
 def _type(value: ValueInfoProto) -> str:
@@ -49,9 +50,9 @@ def _present(model: ModelProto) -> Iterator[str]:
     yield from in_float
 
 
-def _future(path: Path) -> Iterator[str]:
+def _future(path: Path, target: str | None) -> Iterator[str]:
     """Yield what `qcore quantize` would do."""
-    planned = plan(path)
+    planned = plan(path, target=target or "onnxruntime")
     yield from _listed("would compute in int8", planned.compute)
     yield from _listed("would pass codes on", planned.carriers)
     yield from map(str, planned.kept_float)

@@ -12,12 +12,15 @@ from qcore.adapters.onnx.plan import Plan
 from qcore.adapters.onnx.tensors import tensors_by_name
 
 
-def insert_qdq(model: ir.Model, plan: Plan, qparams: Mapping[str, QParams]) -> ir.Model:
+def insert_qdq(
+    model: ir.Model, plan: Plan, qparams: Mapping[str, QParams], *, everywhere: bool
+) -> ir.Model:
     """Return the model with one pair for each tensor of the plan.
 
     Tensors that share a range share the constants. Users that compute on codes read
-    what the pair gives. So do all others where the tensor itself comes out of such an
-    operator: onnxruntime gives its integer kernels no second, float result.
+    what the pair gives. If `everywhere`, so do all others where the tensor itself comes
+    out of such an operator: onnxruntime gives its integer kernels no second, float
+    result.
     """
     graph = model.graph
     names = Names(graph)
@@ -28,7 +31,9 @@ def insert_qdq(model: ir.Model, plan: Plan, qparams: Mapping[str, QParams]) -> i
         if sources not in grids:
             grids[sources] = _grid(graph, names, sources[0], qparams[name])
         value, producer = values[name], values[name].producer()
-        born_in_codes = producer is not None and producer.name in on_codes
+        born_in_codes = (
+            everywhere and producer is not None and producer.name in on_codes
+        )
         users = [
             use for use in value.uses() if born_in_codes or use.node.name in on_codes
         ]

@@ -54,8 +54,9 @@ def quantize_weights(
             x = str(activations(node)[0].name)
             x_scale = qparams[x].scale
             axis, addend, values = channel_axis(node), bias(node), bias_values(node)
-            if kernel.dtype == ir.DataType.FLOAT16:
-                values = None  # the product of two scales has no room in 16 bits
+            # The product of two scales has no room in 16 bits.
+            if kernel.dtype == ir.DataType.FLOAT16 or not spec.bias_codes:
+                values = None
             stored = spec.store(_finite(kernel), axis, x_scale, values, mean_ratios[x])
             node.replace_input_with(1, reader.read(node, kernel, stored, axis))
             if addend is not None and values is not None:

@@ -138,3 +138,27 @@ def test_samples_may_come_from_a_folder_or_from_own_code(
     for way, output in zip(ways, outputs, strict=True):
         assert qcore("quantize", model, *way, "-o", output, "-q") == (0, "", "")
     assert len({output.read_bytes() for output in outputs}) == 1
+
+
+def test_a_model_is_made_for_the_runtime_that_is_asked_for(
+    qcore, model: Path, data: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.onnx"
+    said = qcore(
+        "quantize", model, "--data", data, "--target", "tensorrt", "-o", output
+    )
+    assert (said.code, said.err) == (0, "")
+    assert {(str(z.dtype), int(z)) for z in zero_points(output)} == {("int8", 0)}
+    refused = ("--target", "tensorrt", "--activation", "uint8")
+    code, out, err = qcore("quantize", model, "--data", data, *refused, "-o", output)
+    assert (code, out) == (2, "")
+    assert "`activation` of tensorrt must be int8; got 'uint8'" in err
+
+
+def test_a_plan_is_told_for_the_runtime_that_is_asked_for(qcore, model: Path) -> None:
+    told = [
+        qcore("inspect", model, "--target", name)
+        for name in ("onnxruntime", "tensorrt")
+    ]
+    assert all(result.code == 0 for result in told)
+    assert told[0].out != told[1].out
