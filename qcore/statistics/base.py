@@ -134,7 +134,7 @@ class Statistics:
         for what, mine, theirs in (
             ("extents", self.extents, state_extents(self.granularity, x.shape)),
             ("library", library_name(self.xp), library_name(xp)),
-            ("device", _device(self.min), _device(x)),
+            *_devices(self.min, x),
         ):
             if mine != theirs:
                 raise ValueError(
@@ -151,7 +151,7 @@ class Statistics:
             ]
         pairs += [
             ("library", library_name(self.xp), library_name(other.xp)),
-            ("device", _device(self.min), _device(other.min)),
+            *_devices(self.min, other.min),
         ]
         return pairs
 
@@ -199,8 +199,10 @@ def _restored(
     return cls(**{n: from_host(x, xp) for n, x in values.items()}, **settings)
 
 
-def _device(x: Array) -> str:
-    return str(device_of(x))
+def _devices(x: Array, y: Array) -> list[tuple[str, str, str]]:
+    """Return what to compare; nothing, where an array is traced and has no device."""
+    devices = device_of(x), device_of(y)
+    return [] if None in devices else [("device", *map(str, devices))]
 
 
 def data_rows(
