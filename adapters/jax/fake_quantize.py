@@ -38,6 +38,9 @@ def _forward(x: jax.Array, qparams: QParams) -> tuple[jax.Array, Any]:
 def _backward(kept: Any, gradient: jax.Array) -> tuple[jax.Array, QParams]:
     x, qparams = kept
     of_x, of_scale = straight_through(gradient, x, qparams, xp=jnp)
+    if axes := _differing(of_scale) - _differing(qparams.scale):
+        # The devices of a map share the scales, and their gradient.
+        of_scale = jax.lax.psum(of_scale, tuple(sorted(axes)))
     zero = jax.custom_derivatives.zero_from_primal
     of_qparams = QParams(
         of_scale.astype(qparams.scale.dtype),
@@ -49,3 +52,11 @@ def _backward(kept: Any, gradient: jax.Array) -> tuple[jax.Array, QParams]:
 
 
 fake_quantize.defvjp(_forward, _backward)
+
+
+def _differing(x: jax.Array) -> frozenset[str]:
+    """Return the axes of a mesh along which devices hold different values."""
+    kind: Any = jax.typeof(x)
+    # Its name before JAX 0.10 is the second one.
+    found = kind.mat.varying if hasattr(kind, "mat") else getattr(kind, "vma", ())
+    return frozenset(found)

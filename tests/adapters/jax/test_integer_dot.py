@@ -284,3 +284,23 @@ def test_what_is_not_eligible_stays_fake_quantized():
 def test_another_way_to_compute_is_told():
     with pytest.raises(ValueError, match="got 'int4'"):
         fake_quant(product, quantized_dot="int4")
+
+
+@pytest.mark.parametrize("quantized_dot", [False, True])
+def test_devices_of_a_map_share_the_gradient_of_scales(quantized_dot):
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    every, rows = jax.sharding.PartitionSpec(), jax.sharding.PartitionSpec("data")
+    mapped = jax.shard_map(product, mesh=mesh, in_specs=(every, rows), out_specs=rows)
+    x, weight = made(0, 6, 50), made(1, 50, 7)
+    given = case("dot_general", x, weight, (ASYMMETRIC, per_axis(1)))
+
+    def gradients(f):
+        def total(weight, x, given):
+            return computed(f, x, weight, given, quantized_dot=quantized_dot).sum()
+
+        return jax.grad(total, argnums=(0, 1, 2), allow_int=True)(weight, x, given)
+
+    found, expected = map(jax.tree.leaves, map(gradients, (mapped, product)))
+    for a, b in zip(found, expected, strict=True):
+        if a.dtype != jax.dtypes.float0:
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
