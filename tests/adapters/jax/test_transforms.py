@@ -7,6 +7,7 @@ import pytest
 
 import qcore
 from qcore.adapters.jax import calibrate, collect, fake_quant, sites
+from tests.adapters.jax.programs import made
 
 CHEAP = {
     "weight": {"format": "int8", "axis": "output"},
@@ -28,19 +29,28 @@ def network(params, x):
         return jax.lax.cond(x.sum() > -1e9, lambda x: x @ params["head"], jnp.sin, x)
 
 
-def made(seed, *shape):
-    values = np.random.default_rng(seed).normal(size=shape)
-    return jnp.asarray(values, jnp.float32)
+COLLECTING = jax.jit(collect(network, CHEAP))
+"""Compiled once for all tests."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def params():
     return {"layers": made(0, 2, 8, 8) / 3, "head": made(1, 8, 8) / 3}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def x():
     return made(2, 4, 8)
+
+
+@pytest.fixture(scope="module")
+def statistics(params, x):
+    return COLLECTING(None, params, x)[1]
+
+
+@pytest.fixture(scope="module")
+def quantized(params, x, statistics):
+    return fake_quant(network, CHEAP, calibrate(network, CHEAP, statistics)(params, x))
 
 
 def test_sites_have_the_names_of_their_scopes(params, x):
@@ -59,8 +69,8 @@ def test_arguments_and_closed_over_constants_are_weights(params, x):
     assert [site.is_weight for site in closed] == [False, True]
 
 
-def test_statistics_are_those_of_the_operands(params, x):
-    result, statistics = jax.jit(collect(network, CHEAP))(None, params, x)
+def test_statistics_are_those_of_the_operands(params, x, statistics):
+    result, _ = COLLECTING(None, params, x)
     np.testing.assert_array_equal(result, jax.jit(network)(params, x))
     second = np.maximum(x @ params["layers"][0], 0)
     expected = qcore.Histogram.of(np.concatenate([x, second]), bins=16)
@@ -69,19 +79,23 @@ def test_statistics_are_those_of_the_operands(params, x):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
-def test_collecting_can_be_scanned_over_batches(params, x):
-    batches = jnp.stack([x, 2 * x, -x])
-    collecting = collect(network, CHEAP)
-    _, start = collecting(None, params, batches[0])
+def test_collecting_can_be_scanned_over_batches(params, x, statistics):
+    batches = jnp.stack([2 * x, -x])
 
-    def step(statistics, batch):
-        return collecting(statistics, params, batch)[1], None
+    @jax.jit
+    def scanned(start, batches):
+        def step(seen, batch):
+            return collect(network, CHEAP)(seen, params, batch)[1], None
 
-    scanned, _ = jax.lax.scan(step, start, batches[1:])
-    one_by_one = start
-    for batch in batches[1:]:
-        _, one_by_one = collecting(one_by_one, params, batch)
-    for a, b in zip(*map(jax.tree.leaves, (scanned, one_by_one)), strict=True):
+        return jax.lax.scan(step, start, batches)[0]
+
+    one_by_one = statistics
+    for batch in batches:
+        _, one_by_one = COLLECTING(one_by_one, params, batch)
+    pairs = zip(
+        *map(jax.tree.leaves, (scanned(statistics, batches), one_by_one)), strict=True
+    )
+    for a, b in pairs:
         np.testing.assert_array_equal(a, b)
 
 
@@ -103,17 +117,15 @@ def test_a_product_is_that_of_quantized_operands(x):
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
 
 
-def test_compiled_it_gives_what_it_gives_eagerly(params, x):
-    _, statistics = collect(network, CHEAP)(None, params, x)
-    f = fake_quant(network, CHEAP, calibrate(network, CHEAP, statistics)(params, x))
-    np.testing.assert_allclose(jax.jit(f)(params, x), f(params, x), atol=1e-6)
+def test_compiled_it_gives_what_it_gives_eagerly(params, x, quantized):
+    eager = quantized(params, x)
+    np.testing.assert_allclose(jax.jit(quantized)(params, x), eager, atol=1e-6)
 
 
-def test_batches_can_be_mapped_over(params, x):
-    _, statistics = collect(network, CHEAP)(None, params, x)
-    f = fake_quant(network, CHEAP, calibrate(network, CHEAP, statistics)(params, x))
-    mapped = jax.vmap(f, in_axes=(None, 0))(params, x[:, None])
-    np.testing.assert_allclose(mapped[:, 0], f(params, x), atol=1e-6)
+def test_batches_can_be_mapped_over(params, x, quantized):
+    mapped = jax.jit(jax.vmap(quantized, in_axes=(None, 0)))(params, x[:, None])
+    whole = jax.jit(quantized)(params, x)
+    np.testing.assert_allclose(mapped[:, 0], whole, atol=1e-6)
 
 
 def test_a_pattern_that_matches_nothing_is_named(params, x):
@@ -128,5 +140,5 @@ def test_an_unknown_key_is_named_with_the_nearest():
 
 def test_dynamic_scales_need_no_statistics(params, x):
     rule = {"site": "*", "activation": {"format": "int8", "dynamic": True}}
-    found = fake_quant(network, [rule])(params, x)
+    found = jax.jit(fake_quant(network, [rule]))(params, x)
     np.testing.assert_allclose(found, network(params, x), atol=0.05)
