@@ -1,32 +1,14 @@
-"""A JAX function as an ONNX file, its codes those of `fake_quant`."""
+"""A JAX function as an ONNX file; what ONNX needs is imported when it is asked for."""
 
-import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import jax
-import onnx
-import onnx_ir as ir
-from onnx_ir.passes.common import RemoveUnusedNodesPass
-
 from qcore import QParams
-from qcore.adapters.jax.calls import Closed
-from qcore.adapters.jax.config import Plan, as_config
-from qcore.adapters.jax.onnx.builder import Builder
-from qcore.adapters.jax.onnx.quantizing import opset_needed
-from qcore.adapters.jax.onnx.writer import Writer, is_key, known
-from qcore.adapters.jax.parameters import leaf_name
-from qcore.adapters.jax.plans import check_qparams
-from qcore.adapters.jax.program import Program as Call
-from qcore.adapters.jax.program import is_array, traced
-from qcore.adapters.jax.sites import sites_of
-from qcore.adapters.onnx.model_file import save
+from qcore.adapters.packages import check_packages
 from qcore.errors import QuantError
-
-EARLIEST_OPSET = 18
-"""The first in which reductions and pads take axes as the primitives have them."""
 
 
 def export_onnx(
@@ -73,124 +55,16 @@ def export_onnx(
         format; names every one. Nothing is written then.
     ValueError, TypeError
         If a pattern of the configuration matches nothing, or an argument is wrong.
+    ModuleNotFoundError
+        If packages are missing; names what to install.
     """
     path = Path(path)
     if not path.parent.is_dir():
         raise QuantError(f"`path` must lie in an existing folder; got {str(path)!r}.")
-    save(onnx_model(f, qparams, args, config, kwargs=kwargs, opset=opset), path)
-
-
-def onnx_model(
-    f: Callable[..., Any],
-    qparams: Mapping[str, QParams],
-    args: tuple[Any, ...],
-    config: Any = None,
-    *,
-    kwargs: Mapping[str, Any] | None = None,
-    opset: int | None = None,
-) -> onnx.ModelProto:
-    """
-    Return the model that `export_onnx` writes.
-
-    Parameters
-    ----------
-    f, qparams, args, config, kwargs, opset
-        As of `export_onnx`.
-
-    Raises
-    ------
-    QuantError, ValueError, TypeError
-        As by `export_onnx`.
-    """
-    if opset is not None and opset < EARLIEST_OPSET:
-        raise QuantError(f"`opset` must be at least {EARLIEST_OPSET}; got {opset}.")
-    config, named = as_config(config), dict(kwargs or {})
-    call = traced(f, config.weights, args, named)
-    sites = sites_of(call.closed, call.is_weight)
-    plans = config.plans(sites)
-    check_qparams(sites, plans, qparams)
-    builder = Builder(
-        max([opset or EARLIEST_OPSET, *_opsets(plans, qparams)]),
-        getattr(f, "__name__", "function"),
+    names = ("onnx", "onnx_ir", "onnxruntime", "onnxscript")
+    check_packages("an export to ONNX", "jax,onnx", *names)
+    model = import_module("qcore.adapters.jax.onnx.model")
+    file = import_module("qcore.adapters.onnx.model_file")
+    file.save(
+        model.onnx_model(f, qparams, args, config, kwargs=kwargs, opset=opset), path
     )
-    writer = Writer(builder, plans, qparams)
-    inputs = []
-    for name, leaf, is_weight in zip(
-        _names(f, args, named), call.leaves, call.is_weight, strict=True
-    ):
-        if is_weight:
-            inputs.append(_weight(builder, name, leaf))
-        elif is_key(leaf):
-            raise QuantError(
-                f"arguments must be numbers to be inputs of ONNX; {name} is a random "
-                "key. Close over it to make it a constant."
-            )
-        else:
-            inputs.append(builder.input(name, leaf.shape, leaf.dtype))
-    outputs = writer.run(Closed(call.closed.jaxpr, call.closed.consts), inputs)
-    if writer.unsupported:
-        raise QuantError(
-            "every primitive must have an operator of ONNX to be exported; "
-            f"{'; '.join(writer.unsupported)}."
-        )
-    for name, x in zip(_output_names(call), outputs, strict=True):
-        builder.output(x, name)
-    return _finished(builder)
-
-
-def _opsets(plans: list[Plan], qparams: Mapping[str, QParams]) -> Iterator[int]:
-    """Yield the opset that each site needs."""
-    for plan in plans:
-        given = qparams.get(plan.site.name)
-        spec = plan.spec if given is None else given.spec
-        yield opset_needed(plan, spec)
-
-
-def _names(
-    f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Iterator[str]:
-    """Yield a name of each array of the arguments: that of the argument, and a path."""
-    given = [*_parameters(f, len(args)), *kwargs]
-    for number, argument in enumerate((*args, *kwargs.values())):
-        for path, leaf in jax.tree_util.tree_leaves_with_path(argument):
-            if is_array(leaf):
-                yield _joined(given[number], path)
-
-
-def _parameters(f: Callable[..., Any], count: int) -> list[str]:
-    try:
-        parameters = list(inspect.signature(f).parameters.values())
-    except (TypeError, ValueError):  # of what C has made
-        parameters = []
-    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    names = [one.name for one in parameters if one.kind not in several]
-    return [*names[:count], *(f"input{n}" for n in range(len(names), count))]
-
-
-def _output_names(call: Call) -> list[str]:
-    markers = [object() for _ in call.closed.jaxpr.outvars]
-    result = jax.tree_util.tree_leaves_with_path(call.restored(markers))
-    return [_joined("output", path) for path, leaf in result if leaf in markers]
-
-
-def _joined(name: str, path: tuple[Any, ...]) -> str:
-    return "/".join(part for part in (name, leaf_name(path)) if part)
-
-
-def _weight(builder: Builder, name: str, leaf: Any) -> Any:
-    if isinstance(leaf, jax.ShapeDtypeStruct):
-        raise QuantError(f"weights must be arrays to be exported; {name} is a shape.")
-    array = known(leaf)
-    builder.name_origin(array, name)
-    return array
-
-
-def _finished(builder: Builder) -> onnx.ModelProto:
-    opset = builder.opset
-    version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
-    model = ir.Model(builder.graph, ir_version=version, producer_name="qcore")
-    RemoveUnusedNodesPass()(model)
-    proto = ir.to_proto(model)
-    if proto.ByteSize() < onnx.checker.MAXIMUM_PROTOBUF:
-        onnx.checker.check_model(proto, full_check=True)
-    return proto

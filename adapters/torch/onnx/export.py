@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Literal
 
 import torch
@@ -20,6 +19,7 @@ from torch.jit import TracerWarning  # type: ignore[attr-defined]
 from torch.utils._pytree import tree_leaves
 
 from qcore.adapters.onnx_formats import BLOCKS
+from qcore.adapters.packages import check_packages
 from qcore.adapters.torch.evaluating import evaluating
 from qcore.adapters.torch.given_model import check_model
 from qcore.adapters.torch.given_path import path_of_file
@@ -177,7 +177,7 @@ class _PreparedExport:
             return self.export(model, *args, **options)
         dynamo = options.get("dynamo", self.dynamo)
         if dynamo:
-            _check_packages("onnx", "onnxscript")
+            check_packages("an export to ONNX", "torch,onnx", "onnx", "onnxscript")
         with prepared(model) as operators:
             opsets = {name: found.opset for name, found in operators.items()}
             least = max(opsets.values(), default=0)
@@ -200,16 +200,15 @@ class _PreparedExport:
 
 def _onnx_model() -> Any:
     """Return the module that handles models of ONNX, which an extra brings."""
-    _check_packages("onnx", "onnx_ir", "onnxscript", "onnxruntime")
+    check_packages(
+        "an export to ONNX",
+        "torch,onnx",
+        "onnx",
+        "onnx_ir",
+        "onnxscript",
+        "onnxruntime",
+    )
     return import_module("qcore.adapters.torch.onnx.model")
-
-
-def _check_packages(*names: str) -> None:
-    if missing := [name for name in names if find_spec(name) is None]:
-        raise ModuleNotFoundError(
-            f"an export to ONNX needs {', '.join(missing)}: "
-            'pip install "qcore-quant[torch,onnx]"'
-        )
 
 
 @contextmanager

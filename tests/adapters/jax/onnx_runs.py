@@ -1,14 +1,19 @@
 """ONNX Runtime on exported functions: what is written, computed node by node."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import onnx
 import onnxruntime
-import pytest
 
 import qcore
-from qcore.adapters.jax import Config, fake_quant, rounding, sites
-from qcore.adapters.jax.onnx.export import onnx_model
+from qcore.adapters.jax import Config
+from qcore.adapters.jax.onnx.model import onnx_model
+from qcore.adapters.jax.plans import by_index
+from qcore.adapters.jax.program import traced
+from qcore.adapters.jax.rounding import Rounding
+from qcore.adapters.jax.sites import sites_of
 
 FLOAT = [{"site": "*", "skip": True}]
 """Rules that quantize nothing."""
@@ -53,20 +58,32 @@ def nodes(model, kind):
     return [node for node in model.graph.node if node.op_type == kind]
 
 
+class Recording(Rounding):
+    """Rounds, and leaves behind what it rounds."""
+
+    def visit(self, index, equation, inputs, state):
+        outputs, _ = super().visit(index, equation, inputs, state)
+        seen = {p.site.name: inputs[p.site.operand] for p in self.plans[index]}
+        return outputs, {**state, **seen}
+
+
 def operands(f, config, qparams, *args):
     """Return what JAX quantizes and how, by site, and the result."""
-    seen = {}
+    call = traced(f, config.weights, args, {})
+    plans = by_index(config.plans(sites_of(call.closed, call.is_weight)))
 
-    def recorded(x, qparams):
-        seen[next(names)] = x, qparams
-        return qcore.fake_quantize(x, qparams)
+    def run(*leaves):
+        visitor = Recording(plans, qparams, False)
+        whole = replace(call, leaves=list(leaves))
+        return whole.run("fake_quant", frozenset(plans), visitor, {})
 
-    found = sites(f, weights=config.weights)(*args)
-    names = iter([plan.site.name for plan in config.plans(found)])
-    with pytest.MonkeyPatch.context() as patch, jax.disable_jit():
-        patch.setattr(rounding, "fake_quantize", recorded)
-        out = fake_quant(f, config, qparams)(*args)
-    return seen, out
+    out, seen = jax.jit(run)(*call.leaves)
+    specs = {plan.site.name: plan.spec for each in plans.values() for plan in each}
+    chosen = {
+        name: qparams.get(name) or qcore.qparams_from_data(seen[name], spec)
+        for name, spec in specs.items()
+    }
+    return {name: (seen[name], chosen[name]) for name in specs}, out
 
 
 def codes(model, *arrays):

@@ -9,8 +9,8 @@ import onnx
 import pytest
 
 import qcore
-from qcore.adapters.jax import Config, calibrate, collect, fake_quant
-from qcore.adapters.jax.onnx.export import export_onnx, onnx_model
+from qcore.adapters.jax import Config, calibrate, collect, export_onnx, fake_quant
+from qcore.adapters.jax.onnx.model import onnx_model
 from tests.adapters.jax.onnx_runs import codes, nodes, operands, run
 
 
@@ -87,7 +87,7 @@ NETWORKS = {
 
 RULES = {
     "weight": {"axis": "output"},
-    "activation": {"symmetric": False, "method": "minmax"},
+    "activation": {"symmetric": False, "method": "minmax", "statistics": "range"},
 }
 
 
@@ -190,7 +190,14 @@ def test_a_format_gives_the_numbers_of_jax(name):
 
     weight, x = made(8, 4), made(6, 8, seed=1)
     weights = {key: value for key, value in tensor.items() if key != "dynamic"}
-    config = Config([{"weight": weights, "activation": {"method": "max", **tensor}}])
+    config = Config(
+        [
+            {
+                "weight": weights,
+                "activation": {"statistics": "range", "method": "max", **tensor},
+            }
+        ]
+    )
     qparams = calibrated(f, config, weight, x)
     model = onnx_model(f, qparams, (weight, x), config)
     assert model.opset_import[0].version == opset
