@@ -80,17 +80,18 @@ def nothing_seen(kind: Kind, spec: QuantSpec, shape: tuple[int, ...], /) -> Stat
 
 
 def emptied(seen: Statistics, /) -> Statistics:
-    """Return statistics of no values, such as others are."""
+    """Return statistics of no values, such as others are, wherever those lie."""
+
+    def filled(like: jax.Array, value: float) -> jax.Array:
+        return jnp.full(like.shape, value, like.dtype)
+
     with jax.enable_x64(True):
-        found: dict[str, Any] = {
-            "min": jnp.full_like(seen.min, jnp.inf),
-            "max": jnp.full_like(seen.max, -jnp.inf),
-        }
+        found = {name: filled(getattr(seen, name), 0) for name in seen.counted}
+        found["min"] = filled(seen.min, jnp.inf)
+        found["max"] = filled(seen.max, -jnp.inf)
         if isinstance(seen, Histogram):
-            found["k"] = jnp.full_like(seen.k, K_MIN)
-        for name in seen.counted:
-            found[name] = jnp.zeros_like(getattr(seen, name))
-        return replace(seen, **found)
+            found["k"] = filled(seen.k, K_MIN)
+        return replace(seen, **found)  # type: ignore[arg-type]
 
 
 def sync_statistics(

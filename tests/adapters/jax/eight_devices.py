@@ -1,43 +1,161 @@
-"""Collect on eight devices what one sees, and compare; run as a program."""
+"""Transforms on eight devices against one: prints what each named check raises."""
 
+import json
 import os
+import sys
+import traceback
+from functools import cache
 
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from qcore.adapters.jax import calibrate, collect, fake_quant
+from qcore.adapters.jax import calibrate, collect, fake_quant, sync_statistics
+
+EVERY, ROWS = PartitionSpec(), PartitionSpec("data")
+SPECS = {"in_specs": (EVERY, ROWS), "out_specs": ROWS}
+MESH = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+CONFIG = {
+    "weight": {"format": "int8", "axis": "output"},
+    "activation": {"symmetric": False, "method": "minmax", "bins": 64},
+}
+
+rng = np.random.default_rng(0)
+WEIGHT, X = (jnp.float32(rng.normal(size=size)) for size in ((8, 5), (16, 8)))
+BATCHES = (X, 3 * X)  # the range grows
 
 
 def on_one(weight: jax.Array, x: jax.Array) -> jax.Array:
     return jnp.tanh(x @ weight)
 
 
-def main() -> None:
-    assert len(jax.devices()) == 8
-    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
-    every, rows = PartitionSpec(), PartitionSpec("data")
-    on_eight = jax.shard_map(on_one, mesh=mesh, in_specs=(every, rows), out_specs=rows)
-    rng = np.random.default_rng(0)
-    weight, x = (jnp.float32(rng.normal(size=size)) for size in ((8, 5), (16, 8)))
-    found, expected = None, None
-    for batch in (x, 3 * x):  # the range grows
-        _, found = jax.jit(collect(on_eight))(found, weight, batch)
-        _, expected = jax.jit(collect(on_one))(expected, weight, batch)
+def mapped(weight: jax.Array, x: jax.Array) -> jax.Array:
+    return jax.shard_map(on_one, mesh=MESH, **SPECS)(weight, x)
+
+
+def pmapped(weight: jax.Array, x: jax.Array) -> jax.Array:
+    rows = x.reshape(8, 2, 8)
+    found = jax.pmap(on_one, in_axes=(None, 0), axis_name="data")(weight, rows)
+    return found.reshape(16, 5)
+
+
+def assert_equal(found, expected):
     for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
         np.testing.assert_array_equal(a, b)
-    qparams = calibrate(on_eight, None, found)(weight, x)
-    outputs = [fake_quant(f, None, qparams)(weight, x) for f in (on_eight, on_one)]
-    np.testing.assert_allclose(*outputs, atol=1e-6)
-    gradients = [
-        jax.grad(lambda w, f=f: (fake_quant(f, None, qparams)(w, x) ** 2).sum())(weight)
-        for f in (on_eight, on_one)
-    ]
-    np.testing.assert_allclose(*gradients, atol=1e-5)
+        assert a.dtype == b.dtype
+
+
+@cache
+def expected():
+    collecting, seen = jax.jit(collect(on_one, CONFIG)), None
+    for batch in BATCHES:
+        _, seen = collecting(seen, WEIGHT, batch)
+    return seen
+
+
+def check_inside(f):
+    """The map is in the function: counts, values and gradients are those of one."""
+    collecting, seen = jax.jit(collect(f, CONFIG)), None
+    for batch in BATCHES:
+        out, seen = collecting(seen, WEIGHT, batch)
+        np.testing.assert_allclose(out, on_one(WEIGHT, batch), atol=1e-6)
+    wanted = expected()
+    assert_equal(list(seen.values()), list(wanted.values()))
+    of_f = calibrate(f, CONFIG, seen)(WEIGHT, X)
+    of_one = calibrate(on_one, CONFIG, wanted)(WEIGHT, X)
+    assert_equal(list(of_f.values()), list(of_one.values()))
+    found = []
+    for g, qparams in ((f, of_f), (on_one, of_one)):
+        quantized = fake_quant(g, CONFIG, qparams)
+
+        def loss(w, quantized=quantized):
+            out = quantized(w, X)
+            return (out**2).sum(), out
+
+        found.append(jax.jit(jax.value_and_grad(loss, has_aux=True))(WEIGHT))
+    for a, b in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+def shard_map():
+    check_inside(mapped)
+
+
+def pmap():
+    check_inside(pmapped)
+
+
+def shard_map_around():
+    """The map is around `collect`: what devices found is added by name."""
+
+    def collected(weight, x):
+        out, seen = collect(on_one, CONFIG)(None, weight, x)
+        return out, sync_statistics(seen, "data")
+
+    around = jax.jit(
+        jax.shard_map(
+            collected,
+            mesh=MESH,
+            in_specs=(EVERY, ROWS),
+            out_specs=(ROWS, EVERY),
+            check_vma=False,
+        )
+    )
+    merge(around, lambda x: x)
+
+
+def pmap_around():
+    around = jax.pmap(
+        lambda weight, x: sync_statistics(
+            collect(on_one, CONFIG)(None, weight, x)[1], "data"
+        ),
+        in_axes=(None, 0),
+        out_axes=None,
+        axis_name="data",
+    )
+    merge(lambda w, x: (None, around(w, x)), lambda x: x.reshape(8, 2, 8))
+
+
+def merge(around, laid_out):
+    parts = [around(WEIGHT, laid_out(batch))[1] for batch in BATCHES]
+    first, second = jax.device_get(parts)
+    with jax.enable_x64(True):
+        first, second = (jax.tree.map(jnp.asarray, one) for one in (first, second))
+    found = {name: seen.merge(second[name]) for name, seen in first.items()}
+    assert_equal(found, expected())
+
+
+def shardings():
+    """What a compiled function inside says of its arrays holds after its rebuilding."""
+    rows = NamedSharding(MESH, ROWS)
+    every = NamedSharding(MESH, EVERY)
+    f = jax.jit(on_one, in_shardings=(every, rows), out_shardings=rows)
+    config = {"activation": {"dynamic": True}}
+    x = jax.device_put(X, rows)
+    found = jax.jit(fake_quant(f, config))(WEIGHT, x)
+    assert found.sharding.is_equivalent_to(rows, 2)
+    wanted = fake_quant(on_one, config)(WEIGHT, X)
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+def sharded_batches():
+    """Without a map: XLA spreads the batch, and the counts are the same."""
+    collecting, seen = jax.jit(collect(on_one, CONFIG)), None
+    for batch in BATCHES:
+        spread = jax.device_put(batch, NamedSharding(MESH, ROWS))
+        _, seen = collecting(seen, WEIGHT, spread)
+    assert_equal(seen, expected())
 
 
 if __name__ == "__main__":
-    main()
+    assert len(jax.devices()) == 8
+    errors = {}
+    for name in sys.argv[1:]:
+        try:
+            globals()[name]()
+        except Exception:
+            errors[name] = traceback.format_exc()
+    print(json.dumps(errors))
