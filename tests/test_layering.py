@@ -34,6 +34,9 @@ FRAMEWORKS = {
     "adapters/torch": {"numpy", "yaml"},
     "adapters/torch/onnx": {"onnx_ir", "onnxruntime", "onnxscript"},
     "adapters/jax/onnx": {"numpy", "onnx_ir"},
+    # Elements of weights, followed on the host while nothing is computed.
+    "adapters/jax/uses.py": {"numpy"},
+    "adapters/jax/weight_qparams.py": {"numpy"},
     "adapters/onnx": {"numpy", "onnx_ir", "onnxscript", "onnxruntime"},
 }
 
