@@ -21,6 +21,7 @@ from qcore.granularity import PerBlock, PerChannel, PerTensor
 from qcore.methods import methods, register_method
 from qcore.pack import pack, unpack
 from qcore.qparams import qparams_from_amax, qparams_from_data, qparams_from_range
+from qcore.qparams_files import load_qparams, save_qparams
 from qcore.reduce import reduce_amax, reduce_range
 from qcore.scale_formats import decode_scales, encode_scales
 from qcore.spec import QParams, QuantSpec
@@ -68,6 +69,7 @@ __all__ = [
     "fake_quantize",
     "fake_tensor_quant",
     "load",
+    "load_qparams",
     "mean_ratio",
     "methods",
     "pack",
@@ -81,6 +83,7 @@ __all__ = [
     "reduce_range",
     "register_method",
     "save",
+    "save_qparams",
     "stack",
     "straight_through",
     "tensor_quant",

@@ -42,12 +42,8 @@ def save(path: str | os.PathLike[str], statistics: Mapping[str, Any], /) -> None
     OSError
         If the file cannot be written.
     """
-    from safetensors.numpy import save as to_bytes
-
     arrays, states = to_arrays(statistics)
-    header = json.dumps({"version": VERSION, "states": states})
-    with written_atomically(path) as file:
-        file.write(to_bytes(arrays, metadata={"qcore": header}))
+    write_arrays(path, arrays, {"version": VERSION, "states": states})
 
 
 def load(
@@ -84,7 +80,7 @@ def load(
     import numpy as np
 
     try:
-        arrays, header = _read(Path(path))
+        arrays, header = read_arrays(path, "statistics")
         states = from_arrays(arrays, header["states"])
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, FileFormatError):
@@ -142,6 +138,57 @@ def from_arrays(
     }
 
 
+def write_arrays(
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, Any],
+    header: Mapping[str, Any],
+    /,
+) -> None:
+    """Write arrays of numpy and a header of plain data to a file, atomically."""
+    from safetensors.numpy import save as to_bytes
+
+    content = to_bytes(dict(arrays), metadata={"qcore": json.dumps(header)})
+    with written_atomically(path) as file:
+        file.write(content)
+
+
+def read_arrays(
+    path: str | os.PathLike[str], contents: str, /
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arrays of a file and its header.
+
+    `contents` says in errors what it must be a file of.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    FileFormatError
+        If it is another kind of file, or of a later version.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    expected = f"{path} must be a file of {contents}"
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{expected}; there is no such file.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = json.loads((file.metadata() or {}).get("qcore", "null"))
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise FileFormatError(
+            f"{expected}; it is no safetensors file ({error})."
+        ) from error
+    if not isinstance(header, dict):
+        raise FileFormatError(f"{expected}; it holds other tensors.")
+    if header["version"] > VERSION:
+        raise FileFormatError(
+            f"{path} must be of version {VERSION} at most; got {header['version']}: "
+            "a later qcore wrote it."
+        )
+    return arrays, header
+
+
 @contextmanager
 def written_atomically(path: str | os.PathLike[str], /) -> Iterator[BinaryIO]:
     """Open a file that takes its name only when the block ends without an error."""
@@ -194,34 +241,6 @@ def _stored_arrays(state: Any) -> dict[str, Any]:
             values = values.astype(np.min_scalar_type(largest))
         stored[field] = np.ascontiguousarray(values)
     return stored
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the arrays of a file and what its header says of them."""
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} must be a file of statistics; there is no such file."
-        )
-    try:
-        with safe_open(path, framework="numpy") as file:
-            header = json.loads((file.metadata() or {}).get("qcore", "null"))
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise FileFormatError(
-            f"{path} must be a file of statistics; it is no safetensors file ({error})."
-        ) from error
-    if not isinstance(header, dict):
-        raise FileFormatError(
-            f"{path} must be a file of statistics; it holds other tensors."
-        )
-    if header["version"] > VERSION:
-        raise FileFormatError(
-            f"{path} must be of version {VERSION} at most; got {header['version']}: "
-            "a later qcore wrote it."
-        )
-    return arrays, header
 
 
 def _state(number: int, description: Mapping[str, Any], arrays: Any) -> Any:

@@ -21,7 +21,7 @@ def describe(state: Statistics, /) -> dict[str, Any]:
     granularity = settings.pop("granularity")
     return {
         "class": type(state).__name__,
-        "granularity": {"class": type(granularity).__name__, **asdict(granularity)},
+        "granularity": describe_granularity(granularity),
         "settings": settings,
     }
 
@@ -39,7 +39,7 @@ def described(
     kinds = {kind.__name__: kind for kind in Statistics.__subclasses__()}
     settings = {
         **description["settings"],
-        "granularity": _granularity(description["granularity"]),
+        "granularity": described_granularity(description["granularity"]),
     }
     settings["extents"] = tuple(settings["extents"])
     return kinds[description["class"]], settings
@@ -62,7 +62,13 @@ def array_shapes(
     return {field: (channels, *rest.get(field, ())) for field in cls.array_fields()}
 
 
-def _granularity(description: Mapping[str, Any]) -> Granularity:
+def describe_granularity(granularity: Granularity, /) -> dict[str, Any]:
+    """Return a granularity as JSON can hold it."""
+    return {"class": type(granularity).__name__, **asdict(granularity)}
+
+
+def described_granularity(description: Mapping[str, Any], /) -> Granularity:
+    """Return the granularity that `describe_granularity` told of."""
     options = dict(description)
     kind = _GRANULARITIES[options.pop("class")]
     fixed: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
