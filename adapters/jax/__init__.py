@@ -4,6 +4,7 @@ from qcore.adapters.jax.calibration import calibrate
 from qcore.adapters.jax.config import Config
 from qcore.adapters.jax.export import export
 from qcore.adapters.jax.fake_quantize import fake_quantize
+from qcore.adapters.jax.kv_cache import KVCache
 from qcore.adapters.jax.onnx.export import export_onnx
 from qcore.adapters.jax.parameters import dequantize, nbytes, quantize_params
 from qcore.adapters.jax.quantized_array import QuantizedArray
@@ -15,6 +16,7 @@ from qcore.adapters.jax.weight_qparams import weight_qparams
 
 __all__ = [
     "Config",
+    "KVCache",
     "QuantizedArray",
     "Site",
     "calibrate",

@@ -201,8 +201,10 @@ def _restored(
 
 def _devices(x: Array, y: Array) -> list[tuple[str, str, str]]:
     """Return what to compare; nothing, where an array is traced and has no device."""
-    devices = device_of(x), device_of(y)
-    return [] if None in devices else [("device", *map(str, devices))]
+    mine, theirs = device_of(x), device_of(y)
+    if mine is None or theirs is None:
+        return []
+    return [("device", str(mine), str(theirs))]
 
 
 def data_rows(
