@@ -148,8 +148,8 @@ def torch(session: nox.Session) -> None:
 
 @nox.session
 def jax(session: nox.Session) -> None:
-    """Test the JAX adapter where no other framework is installed."""
-    install(session, ".[jax,cpu]", groups="test digits models networks")
+    """Test the JAX adapter, its exports in ONNX Runtime."""
+    install(session, ".[jax,onnx,cpu]", groups="test digits models networks")
     session.run("pytest", "tests/adapters/jax", *SPREAD, *session.posargs)
 
 

@@ -100,8 +100,11 @@ def _parameters(f: Callable[..., Any], count: int) -> list[str]:
         parameters = list(inspect.signature(f).parameters.values())
     except (TypeError, ValueError):  # of what C has made
         parameters = []
-    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    names = [one.name for one in parameters if one.kind not in several]
+    kinds = (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    )
+    names = [one.name for one in parameters if one.kind in kinds]
     return [*names[:count], *(f"input{n}" for n in range(len(names), count))]
 
 
@@ -120,6 +123,10 @@ def _finished(builder: Builder) -> onnx.ModelProto:
     version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
     model = ir.Model(builder.graph, ir_version=version, producer_name="qcore")
     RemoveUnusedNodesPass()(model)
+    for node in builder.graph.all_nodes():
+        for value in node.outputs:
+            if value.type is None:  # the shape alone has no place in a file
+                value.shape = None
     proto = ir.to_proto(model)
     if proto.ByteSize() < onnx.checker.MAXIMUM_PROTOBUF:
         onnx.checker.check_model(proto, full_check=True)

@@ -86,6 +86,13 @@ def operands(f, config, qparams, *args):
     return {name: (seen[name], chosen[name]) for name in specs}, out
 
 
+def as_numpy(qparams):
+    """Return qparams in arrays of numpy."""
+    return qcore.QParams(
+        np.asarray(qparams.scale), np.asarray(qparams.zero_point), qparams.spec
+    )
+
+
 def codes(model, *arrays):
     """Return the codes of each site and, of those quantized by a node, the operand."""
     pairs = nodes(model, "QuantizeLinear")

@@ -11,7 +11,7 @@ import pytest
 import qcore
 from qcore.adapters.jax import Config, calibrate, collect, export_onnx, fake_quant
 from qcore.adapters.jax.onnx.model import onnx_model
-from tests.adapters.jax.onnx_runs import codes, nodes, operands, run
+from tests.adapters.jax.onnx_runs import as_numpy, codes, nodes, operands, run
 
 
 def made(*shape, seed=0):
@@ -138,12 +138,6 @@ def test_weights_are_stored_as_the_codes_of_jax(exported):
     for got, wanted in zip(stored, weights, strict=True):
         assert got.dtype == np.int8
         np.testing.assert_array_equal(np.sort(got, None), np.sort(wanted, None))
-
-
-def as_numpy(qparams):
-    return qcore.QParams(
-        np.asarray(qparams.scale), np.asarray(qparams.zero_point), qparams.spec
-    )
 
 
 def test_the_file_has_the_names_of_the_arguments(tmp_path):
