@@ -16,7 +16,7 @@ from qcore.methods.ends import gather
 from qcore.methods.solve import solve
 from qcore.spec import QParams
 from qcore.statistics import Histogram, Moments, MovingRange, Range, Top2
-from qcore.statistics.tally import count, regrid, tally
+from qcore.statistics.tally import count, regrid
 from qcore.statistics.top2 import order_intervals
 from qcore.transfer import to_host
 
@@ -110,7 +110,6 @@ def _compile(kernel: Kernel, *static: int) -> None:
         return compiled(x, *args)
 
 
-_compile(tally, 3)
 _compile(regrid)
 _compile(order_intervals, 2)
 _compile(quantize_data, 3)
