@@ -26,12 +26,12 @@ class Counting:
     ----------
     plans : mapping
         Those of each equation; the operands whose sites the state names are counted.
-    mask : callable
-        From a site to booleans that broadcast to its operand, or None.
+    mask : callable or None
+        From a site to booleans that broadcast to its operand, or None: all count.
     """
 
     plans: Mapping[Index, Sequence[Plan]]
-    mask: Mask
+    mask: Mask | None
 
     def visit(
         self, index: Index, equation: core.JaxprEqn, inputs: list[Any], state: State
@@ -43,7 +43,8 @@ class Counting:
             if site.name in state:
                 x = jax.lax.stop_gradient(inputs[site.operand])
                 seen: Any = state[site.name]
-                state[site.name] = seen.update(x, mask=self.mask(site))
+                keep = self.mask and self.mask(site)
+                state[site.name] = seen.update(x, mask=keep)
         return bound(equation, inputs), state
 
     def empty(self, state: State) -> State:

@@ -49,12 +49,13 @@ def _split(call: Call) -> tuple[list[Any], Body, Callable[..., list[Any]]]:
     Then the functions of these inputs: the visited body, and what it was.
     """
     held = call.params.get("num_consts", 0)
-    constants = call.inputs[:held]
+    # Rules outlive the call: they must not hold it, for its inputs may be traced.
+    constants, body, equation = call.inputs[:held], call.bodies[0], call.equation
 
     def visited(inputs: Sequence[Any], state: State) -> Found:
-        return call.bodies[0]([*constants, *inputs], state)
+        return body([*constants, *inputs], state)
 
     def unvisited(*inputs: Any) -> list[Any]:
-        return bound(call.equation, [*constants, *inputs])
+        return bound(equation, [*constants, *inputs])
 
     return call.inputs[held:], visited, unvisited

@@ -98,6 +98,7 @@ class Interpreter:
         jaxpr = program.jaxpr
         values.update(zip(jaxpr.constvars, program.consts, strict=True))
         values.update(zip(jaxpr.invars, inputs, strict=True))
+        unused = _unused_after(jaxpr)
         for number, equation in enumerate(jaxpr.eqns):
             given = [read(atom) for atom in equation.invars]
             scope = str(equation.source_info.name_stack)
@@ -106,6 +107,8 @@ class Interpreter:
                     equation, given, state, (*index, number)
                 )
             values.update(zip(equation.outvars, outputs, strict=True))
+            for variable in unused[number]:
+                del values[variable]
         return [read(atom) for atom in jaxpr.outvars], state
 
     def _equation(
@@ -134,6 +137,20 @@ class Interpreter:
 
     def _holds_site(self, place: Index) -> bool:
         return any(site[: len(place)] == place for site in self.sites)
+
+
+def _unused_after(jaxpr: core.Jaxpr) -> list[list[core.Var]]:
+    """Return, for each equation, what no later one needs, so that it can be freed."""
+
+    def variables(*atoms: Any) -> set[core.Var]:
+        return {atom for atom in atoms if not isinstance(atom, core.Literal)}
+
+    kept, found = variables(*jaxpr.outvars), []
+    for equation in reversed(jaxpr.eqns):
+        ended = variables(*equation.invars, *equation.outvars) - kept
+        found.append(list(ended))
+        kept |= ended
+    return found[::-1]
 
 
 def _joined(*scopes: str) -> str:

@@ -150,10 +150,11 @@ def collect(
             state = {name: statistics[name] for name in state}
 
         def masked(site: Site) -> Any:
-            return None if mask is None else mask(site, *args, **kwargs)
+            return mask(site, *args, **kwargs) if mask else None
 
         found = by_index(plans)
-        visitor = Counting(found, masked)
+        # Without a mask the visitor does not hold the arguments, which may be traced.
+        visitor = Counting(found, masked if mask else None)
         return program.run("collect", frozenset(found), visitor, state)
 
     # `inspect` would read the signature of `f` there, which lacks the statistics.

@@ -134,3 +134,13 @@ def test_neither_transform_traces_again_for_another_batch():
         _, seen = collecting(seen, made(seed, 3, 4))
         rounding(made(seed, 3, 4))
     assert len(traces) == before
+
+
+def test_no_traced_array_is_left_behind():
+    def loss(w, x):
+        x = programs.scaled(programs.tripled(programs.saved(x)), 2.0)
+        return (jax.jit(product)(w, x) ** 2).sum()
+
+    with jax.checking_leaks():
+        jax.jit(jax.grad(fake_quant(loss, DYNAMIC)))(W, X)
+        jax.jit(collect(jax.grad(loss), STATIC))(None, W, X)

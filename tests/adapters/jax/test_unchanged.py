@@ -77,3 +77,22 @@ def test_what_holds_a_site_is_rebuilt_as_it_was(f):
     assert_same(found, f(X))
     if PROGRAMS[f] is not None:
         assert visits == PROGRAMS[f]
+
+
+def test_what_is_not_needed_any_more_is_freed():
+    shape, alive = (5, 11, 13), []
+
+    class Looking(Idle):
+        def visit(self, index, equation, inputs, state):
+            alive.append(sum(x.shape == shape for x in jax.live_arrays()))
+            return super().visit(index, equation, inputs, state)
+
+    def f(x):
+        for _ in range(20):
+            x = jnp.sin(x)
+        return x.reshape(-1, 13) @ jnp.ones((13, 2))
+
+    program = traced(f, None, (jnp.zeros(shape),), {})
+    (index, _) = (site.index for site in sites_of(program.closed, [False]))
+    program.run("test", frozenset([index]), Looking(), 0)
+    assert alive[0] <= 3
