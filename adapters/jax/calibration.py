@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from qcore import QParams
 from qcore import calibrate as choose
 from qcore.adapters.jax.config import Plan, as_config
-from qcore.adapters.jax.plans import CHANGED
+from qcore.adapters.jax.plans import CHANGED, check_qparams
 from qcore.adapters.jax.program import Program, traced
-from qcore.adapters.jax.sites import sites_of
+from qcore.adapters.jax.sites import Site, sites_of
 from qcore.adapters.jax.weights import calibrated_weights, known_weights
 from qcore.errors import QuantError
 from qcore.libraries import is_concrete
@@ -54,6 +54,21 @@ def calibrate(
         return chosen_qparams(program, plans, statistics)
 
     return calibrated
+
+
+def settled_qparams(
+    program: Program,
+    sites: Sequence[Site],
+    plans: Sequence[Plan],
+    given: Mapping[str, QParams | Statistics],
+    /,
+) -> Mapping[str, QParams]:
+    """Return qparams as they are given, or chosen from statistics; see `fake_quant`."""
+    used: Mapping[str, Any] = given
+    if any(isinstance(one, Statistics) for one in given.values()):
+        used = chosen_qparams(program, plans, given)
+    check_qparams(sites, plans, used)
+    return used
 
 
 def chosen_qparams(

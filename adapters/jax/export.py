@@ -11,21 +11,23 @@ import jax.numpy as jnp
 from jax import export as jax_export
 
 from qcore import QParams
+from qcore.adapters.jax.calibration import settled_qparams
 from qcore.adapters.jax.calls import Closed
 from qcore.adapters.jax.config import as_config
 from qcore.adapters.jax.folding import folded
 from qcore.adapters.jax.integer_dot import QuantizedDot, check_quantized_dot
-from qcore.adapters.jax.plans import by_index, check_qparams
+from qcore.adapters.jax.plans import by_index
 from qcore.adapters.jax.program import Program, is_array, traced
 from qcore.adapters.jax.rounding import Rounding
 from qcore.adapters.jax.sites import sites_of
 from qcore.errors import QuantError
 from qcore.files import written_atomically
+from qcore.statistics import Statistics
 
 
 def export(
     f: Callable[..., Any],
-    qparams: Mapping[str, QParams],
+    qparams: Mapping[str, QParams | Statistics],
     args: tuple[Any, ...],
     config: Any = None,
     *,
@@ -97,9 +99,9 @@ def export(
     check_weights(call)
     sites = sites_of(call.closed, call.is_weight)
     plans = config.plans(sites)
-    check_qparams(sites, plans, qparams)
+    used = settled_qparams(call, sites, plans, qparams)
     found = by_index(plans)
-    visitor = Rounding(found, qparams, quantized_dot)
+    visitor = Rounding(found, used, quantized_dot)
 
     def quantized(*leaves: Any) -> list[jax.Array]:
         whole = replace(call, leaves=list(leaves))

@@ -7,11 +7,11 @@ from typing import Any
 import jax
 
 from qcore import QParams
-from qcore.adapters.jax.calibration import chosen_qparams
+from qcore.adapters.jax.calibration import settled_qparams
 from qcore.adapters.jax.config import as_config
 from qcore.adapters.jax.counting import Counting
 from qcore.adapters.jax.integer_dot import QuantizedDot, check_quantized_dot
-from qcore.adapters.jax.plans import by_index, check_qparams, check_statistics
+from qcore.adapters.jax.plans import by_index, check_statistics
 from qcore.adapters.jax.program import traced
 from qcore.adapters.jax.rounding import Rounding
 from qcore.adapters.jax.sites import Site, sites_of
@@ -81,10 +81,7 @@ def fake_quant(
         program = traced(f, config.weights, args, kwargs)
         sites = sites_of(program.closed, program.is_weight)
         plans = config.plans(sites)
-        used: Mapping[str, Any] = given
-        if any(isinstance(one, Statistics) for one in given.values()):
-            used = chosen_qparams(program, plans, given)
-        check_qparams(sites, plans, used)
+        used = settled_qparams(program, sites, plans, given)
         found = by_index(plans)
         visitor = Rounding(found, used, quantized_dot)
         outputs, _ = program.run("fake_quant", frozenset(found), visitor, None)

@@ -9,11 +9,12 @@ from typing import Any
 from qcore import QParams
 from qcore.adapters.packages import check_packages
 from qcore.errors import QuantError
+from qcore.statistics import Statistics
 
 
 def export_onnx(
     f: Callable[..., Any],
-    qparams: Mapping[str, QParams],
+    qparams: Mapping[str, QParams | Statistics],
     args: tuple[Any, ...],
     path: str | os.PathLike[str],
     config: Any = None,

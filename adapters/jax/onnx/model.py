@@ -10,6 +10,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from qcore import QParams
+from qcore.adapters.jax.calibration import settled_qparams
 from qcore.adapters.jax.calls import Closed
 from qcore.adapters.jax.config import Plan, as_config
 from qcore.adapters.jax.export import check_weights
@@ -17,11 +18,11 @@ from qcore.adapters.jax.onnx.builder import Builder
 from qcore.adapters.jax.onnx.quantizing import opset_needed
 from qcore.adapters.jax.onnx.writer import Writer, is_key, known
 from qcore.adapters.jax.parameters import leaf_name
-from qcore.adapters.jax.plans import check_qparams
 from qcore.adapters.jax.program import Program as Call
 from qcore.adapters.jax.program import is_array, traced
 from qcore.adapters.jax.sites import sites_of
 from qcore.errors import QuantError
+from qcore.statistics import Statistics
 
 EARLIEST_OPSET = 18
 """The first in which reductions and pads take axes as the primitives have them."""
@@ -29,7 +30,7 @@ EARLIEST_OPSET = 18
 
 def onnx_model(
     f: Callable[..., Any],
-    qparams: Mapping[str, QParams],
+    qparams: Mapping[str, QParams | Statistics],
     args: tuple[Any, ...],
     config: Any = None,
     *,
@@ -44,12 +45,12 @@ def onnx_model(
     check_weights(call)
     sites = sites_of(call.closed, call.is_weight)
     plans = config.plans(sites)
-    check_qparams(sites, plans, qparams)
+    used = settled_qparams(call, sites, plans, qparams)
     builder = Builder(
-        max([opset or EARLIEST_OPSET, *_opsets(plans, qparams)]),
+        max([opset or EARLIEST_OPSET, *_opsets(plans, used)]),
         getattr(f, "__name__", "function"),
     )
-    writer = Writer(builder, plans, qparams)
+    writer = Writer(builder, plans, used)
     inputs = []
     for name, leaf, is_weight in zip(
         _names(f, args, named), call.leaves, call.is_weight, strict=True

@@ -9,8 +9,8 @@ from qcore.adapters.jax.onnx.builder import Builder, Operand
 from qcore.adapters.jax.onnx.layout import padded, reshape, transpose
 from qcore.adapters.jax.onnx.lowering import UnsupportedError, lowers, output_of
 
-_LOWEST_AND_MOST = 1, 3
-"""Axes along which ONNX's pools slide."""
+_MOST = 3
+"""Axes along which the pools of ONNX Runtime slide."""
 
 
 @lowers("reduce_window_max", "reduce_window_min", "reduce_window_sum")
@@ -33,9 +33,9 @@ def _reduce_window(builder: Builder, equation: Any, x: Operand) -> Operand:
     rest = [axis for axis in range(len(shape)) if axis not in spatial]
     if not spatial:
         return x
-    if len(spatial) > _LOWEST_AND_MOST[1]:
+    if len(spatial) > _MOST:
         raise UnsupportedError(f"slides along {len(spatial)} axes")
-    # ONNX has batch, channels, space; what slides not may be any of the first two.
+    # ONNX has batch, channels, space; what does not slide may be any of the first two.
     order = (*rest, *spatial)
     kept = tuple(shape[axis] for axis in rest)
     outer = kept if len(kept) == 2 else (1, prod(kept))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax import export as jax_export
 
+import qcore
 from qcore.adapters.jax import Config, calibrate, collect, export, fake_quant
 
 RULES = {
@@ -143,3 +144,19 @@ def test_sites_without_qparams_are_named(params, batch, tmp_path):
 def test_a_folder_must_exist(params, batch, qparams, tmp_path):
     with pytest.raises(ValueError, match="existing folder"):
         export(network, qparams, (params, batch), RULES, path=tmp_path / "no" / "file")
+
+
+def test_statistics_may_stand_for_qparams(params, batch, qparams):
+    _, statistics = collect(network, RULES)(None, params, batch)
+    found = export(network, statistics, (params, batch), RULES).call(batch)
+    wanted = export(network, qparams, (params, batch), RULES).call(batch)
+    jax.tree.map(np.testing.assert_array_equal, found, wanted)
+
+
+def test_a_program_of_loaded_qparams_is_the_same(params, batch, qparams, tmp_path):
+    path = tmp_path / "qparams.safetensors"
+    qcore.save_qparams(path, qparams)
+    loaded = qcore.load_qparams(path, xp=jnp)
+    found = export(network, loaded, (params, batch), RULES).call(batch)
+    wanted = export(network, qparams, (params, batch), RULES).call(batch)
+    jax.tree.map(np.testing.assert_array_equal, found, wanted)
