@@ -30,15 +30,17 @@ def calibrate(
     Parameters
     ----------
     f, config
-        As of `fake_quant`.
+        As of `fake_quant`; static.
     statistics : mapping
-        As `collect` returns them.
+        As `collect` returns them. They may be traced; nothing can be raised then, and
+        scales of what was not finite are NaN.
 
     Returns
     -------
     callable
-        Takes the arguments of `f`, or their shapes; weights that have a method other
-        than ``"minmax"`` are read.
+        Takes the arguments of `f`, or their shapes (`jax.ShapeDtypeStruct`); weights
+        that have a method other than ``"minmax"`` are read. It gives a dict from names
+        of sites to `QParams`, whose scales have the rank of the operand, or none.
 
     Raises
     ------

@@ -25,7 +25,15 @@ def fake_quantize(x: jax.Array, qparams: QParams, /) -> jax.Array:
     Returns
     -------
     array
-        Of the shape and dtype of `x`. Its gradient is `qcore.straight_through`.
+        Of the shape and dtype of `x`. Its gradient, of data and scales, is
+        `qcore.straight_through`; it has no forward derivative (`jax.jvp`).
+
+    Raises
+    ------
+    TypeError
+        If `x` is not floating-point.
+    ValueError
+        If the scales do not fit its shape.
     """
     found: jax.Array = rounded(x, qparams, xp=jnp)
     return found

@@ -57,10 +57,10 @@ def fake_quant(
     Returns
     -------
     callable
-        Of the signature of `f`. It can be compiled, differentiated, mapped and scanned
-        over. Gradients pass straight through the rounding and are zero where it
-        saturates; a function inside that has a custom derivative keeps that, which sees
-        its operands as they are.
+        Of the signature of `f`. It can be compiled, differentiated (backward alone, for
+        rounding has no `jax.jvp`), mapped and scanned over. Gradients pass straight
+        through the rounding and are zero where it saturates; a function inside that has
+        a custom derivative keeps that, which sees its operands as they are.
 
     Raises
     ------
