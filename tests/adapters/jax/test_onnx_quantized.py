@@ -214,6 +214,31 @@ def test_layers_in_a_loop_are_stored_one_by_one():
     np.testing.assert_allclose(run(model, x)[0], wanted, atol=1e-5)
 
 
+@pytest.mark.parametrize("loop", ["scan", "while"])
+def test_a_site_inside_of_one_node_is_quantized(loop):
+    def scan(weight, x):
+        rows = jnp.broadcast_to(x[0], (20, 8)) + jnp.cumsum(jnp.ones((20, 1)))[:, None]
+        step = lambda x, row: (jnp.tanh(x @ weight) + 0.01 * row, None)  # noqa: E731
+        return jax.lax.scan(step, x, rows)[0]
+
+    def repeat(weight, x):
+        def step(held):
+            return held[0] + 1, jnp.tanh(held[1] @ weight) + 0.1
+
+        return jax.lax.while_loop(lambda held: held[0] < 20, step, (0, x))[1]
+
+    f = scan if loop == "scan" else repeat
+    args = made(8, 8), made(4, 8, seed=1)
+    qparams = calibrated(f, RULES, *args)
+    model = onnx_model(f, qparams, args, RULES)
+    assert not nodes(model, "QuantizeLinear")
+    assert len(nodes(model, "Scan") + nodes(model, "Loop")) == 1
+    (stored,) = [t for t in model.graph.initializer if t.name.endswith("_quantized")]
+    assert stored.data_type == onnx.TensorProto.INT8
+    wanted = jax.jit(fake_quant(f, RULES, qparams))(*args)
+    np.testing.assert_allclose(run(model, args[1])[0], wanted, atol=1e-3)
+
+
 def test_a_weight_with_scales_along_two_axes_becomes_a_matrix():
     f = lambda w, x: jnp.einsum("bd,dhk->bhk", x, w)  # noqa: E731
     weight, x = made(8, 3, 4), made(2, 8, seed=1)
