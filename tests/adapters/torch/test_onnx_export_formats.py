@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.onnx import export as imported_export
 
+from qcore.adapters import packages
 from qcore.adapters.torch.nn.modules.quant_linear import QuantLinear
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
-from qcore.adapters.torch.onnx import export as onnx_export
 from qcore.adapters.torch.onnx.export import enable_onnx_export, export_onnx
 from qcore.errors import NoDataError, QuantError
 from tests.adapters.torch.onnx_networks import (
@@ -261,7 +261,7 @@ def test_wrong_arguments_are_refused(tmp_path, name, given, said):
 
 def test_missing_packages_are_named_with_what_brings_them(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        onnx_export,
+        packages,
         "find_spec",
         dict.fromkeys(["onnx", "onnx_ir", "onnxruntime"], "").get,
     )
