@@ -147,8 +147,8 @@ class Config:
         ]
         if idle:
             raise ValueError(
-                f"every pattern must match a site; {', '.join(map(repr, idle))} match "
-                f"none of {len(sites)}, such as "
+                "every pattern must match a site that no earlier rule does; "
+                f"{', '.join(map(repr, idle))} match none of {len(sites)}, such as "
                 f"{', '.join(site.name for site in sites[:3])}."
             )
         hidden = [plan.site for plan in found if plan.site.inside]

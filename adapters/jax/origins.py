@@ -40,7 +40,7 @@ LAYOUT = frozenset(
 )
 """What may be done to weights, which they remain."""
 
-_LOOPS = ("scan", "while", "cond")
+LOOPS = ("scan", "while", "cond")
 """What leaves them may be another's in another round or branch."""
 
 
@@ -90,7 +90,7 @@ def _outputs(
             found |= {(here, i) for i in range(2) if given[i].is_weight}
         for part, (body, held) in enumerate(bodies_with(equation, given, _DATA)):
             outputs = _outputs(body, held, (*here, part), found)
-            if name not in _LOOPS:
+            if name not in LOOPS:
                 made = outputs
         known.update(zip(equation.outvars, made, strict=True))
     return [origin(atom) for atom in jaxpr.outvars]

@@ -12,11 +12,14 @@ from qcore.adapters.jax.calls import Closed, bound
 from qcore.adapters.jax.config import OUTPUT, Plan
 from qcore.adapters.jax.interpreter import Index
 from qcore.adapters.jax.kinds import bodies_of
-from qcore.adapters.jax.origins import LAYOUT, PRIMITIVES, bodies_with
+from qcore.adapters.jax.origins import LOOPS, PRIMITIVES, bodies_with
 from qcore.adapters.jax.sites import OPERANDS
 from qcore.errors import QuantError
 from qcore.methods.registry import find_method
 from qcore.transfer import to_host
+
+Place = tuple[Index, int]
+"""Where an equation is, and which of its operands."""
 
 _UNKNOWN = None
 """What is not made of weights alone, or differs between rounds or devices."""
@@ -81,10 +84,12 @@ def calibrated_weights(
     if not wanted:
         return {}
     found = {}
-    for place, weight in _weights(Closed(program.jaxpr, program.consts), inputs):
-        if (plan := wanted.get(place)) is None:
+    operands: dict[Place, Any] = {}
+    _outputs(Closed(program.jaxpr, program.consts), inputs, (), operands)
+    for place, plan in wanted.items():
+        name, weight = plan.site.name, operands[place]
+        if weight is _UNKNOWN:
             continue
-        name = plan.site.name
         if isinstance(weight, jax.ShapeDtypeStruct):
             raise QuantError(
                 f"weights must be given for method {plan.method!r} at {name}; "
@@ -108,45 +113,43 @@ def _is_read(plan: Plan) -> bool:
     return plan.method == OUTPUT or find_method(plan.method).name != "minmax"
 
 
-def _weights(
-    program: Closed, inputs: Sequence[Any], index: Index = ()
-) -> Iterator[tuple[tuple[Index, int], Any]]:
-    """Yield index and operand of each site of known weights, and their values."""
+def _outputs(
+    program: Closed, inputs: Sequence[Any], index: Index, found: dict[Place, Any]
+) -> list[Any]:
+    """Return the outputs of a program that are known, and add its operands to `found`.
+
+    Known is what is made of weights and constants, such as the indices of rows too.
+    """
     known = dict(zip(program.jaxpr.invars, inputs, strict=True))
     known.update(zip(program.jaxpr.constvars, program.consts, strict=True))
 
-    def weight(atom: Any) -> Any:
-        is_literal = isinstance(atom, core.Literal)
-        return _UNKNOWN if is_literal else known.get(atom, _UNKNOWN)
+    def value(atom: Any) -> Any:
+        return atom.val if isinstance(atom, core.Literal) else known[atom]
 
     for number, equation in enumerate(program.jaxpr.eqns):
         here = (*index, number)
-        given = [weight(atom) for atom in equation.invars]
+        given = [value(atom) for atom in equation.invars]
         name = equation.primitive.name
+        made = [_UNKNOWN] * len(equation.outvars)
         if name in PRIMITIVES:
-            for operand, value in enumerate(given):
-                if value is not _UNKNOWN:
-                    yield (here, operand), value
-        elif name in LAYOUT:
-            known[equation.outvars[0]] = _laid_out(equation, given)
-        else:
-            for part, (body, held) in enumerate(_bodies(equation, given)):
-                yield from _weights(body, held, (*here, part))
+            found |= {(here, i): given[i] for i in range(2)}
+        bodies = list(_bodies(equation, given))
+        for part, (body, held) in enumerate(bodies):
+            outputs = _outputs(body, held, (*here, part), found)
+            if name not in LOOPS:
+                made = outputs
+        if not (bodies or equation.effects or any(x is _UNKNOWN for x in given)):
+            made = _computed(equation, given)
+        known.update(zip(equation.outvars, made, strict=True))
+    return [value(atom) for atom in program.jaxpr.outvars]
 
 
-def _laid_out(equation: core.JaxprEqn, given: list[Any]) -> Any:
-    """Return the weights that an equation makes of weights, if it does."""
-    if given[0] is _UNKNOWN:
-        return _UNKNOWN
-    values = [
-        atom.val if isinstance(atom, core.Literal) else value
-        for atom, value in zip(equation.invars, given, strict=True)
-    ]
-    if any(value is _UNKNOWN for value in values):
-        return _UNKNOWN  # a row that data chooses
-    if any(isinstance(value, jax.ShapeDtypeStruct) for value in values):
-        return jax.eval_shape(lambda *x: bound(equation, list(x))[0], *values)
-    return bound(equation, values)[0]
+def _computed(equation: core.JaxprEqn, given: list[Any]) -> list[Any]:
+    """Return the outputs of an equation, or their shapes if its inputs have no more."""
+    if any(isinstance(value, jax.ShapeDtypeStruct) for value in given):
+        outputs: list[Any] = jax.eval_shape(lambda *x: bound(equation, list(x)), *given)
+        return outputs
+    return bound(equation, given)
 
 
 def _bodies(

@@ -96,3 +96,18 @@ def test_what_is_not_needed_any_more_is_freed():
     (index, _) = (site.index for site in sites_of(program.closed, [False]))
     program.run("test", frozenset([index]), Looking(), 0)
     assert alive[0] <= 3
+
+
+def test_effects_come_in_their_order_from_inside_of_loops():
+    def f(x, heard):
+        def step(x, number):
+            x = jnp.tanh(x @ x.T @ x)
+            jax.debug.callback(lambda n: heard.append(int(n)), number, ordered=True)
+            return x, None
+
+        return jax.lax.scan(step, x, jnp.arange(4))[0]
+
+    heard = []
+    visited(lambda x: f(x, heard))(X)
+    jax.effects_barrier()
+    assert heard == [0, 1, 2, 3]

@@ -131,3 +131,21 @@ def test_weights_that_are_not_finite_are_named_with_their_site():
     weights["linear"][0, 0] = np.nan
     with pytest.raises(qcore.NonFiniteError, match=r"dot_general:0\.rhs"):
         calibrate(linear, config, statistics)(weights, x)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda w: jnp.pad(w, 1)[1:-1, 1:-1],
+        jax.jit(lambda w: w.reshape(2, 8).reshape(4, 4)),
+        lambda w: jnp.stack([w, w])[1][jnp.asarray([0, 1, 2, 3])],
+        lambda w: jnp.split(w, [4])[0],
+    ],
+)
+def test_a_method_reads_weights_that_are_laid_out_anew(change):
+    weights, x = made(0, 4, 4), made(1, 3, 4)
+    config = {"weight": {"format": "int4", "method": "mse"}}
+    qparams, _ = calibrated(lambda w, x: x @ change(w), config, weights, x)
+    seen, spec = qcore.Histogram.of(weights), qcore.QuantSpec("int4")
+    expected = qcore.calibrate(seen, spec, "mse")
+    np.testing.assert_array_equal(qparams["dot_general:0.rhs"].scale, expected.scale)
