@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from qcore import QParams
 from qcore import calibrate as choose
 from qcore.adapters.jax.config import Plan, as_config
+from qcore.adapters.jax.given import by_site
 from qcore.adapters.jax.plans import CHANGED, check_qparams
 from qcore.adapters.jax.program import Program, traced
 from qcore.adapters.jax.sites import Site, sites_of
@@ -49,11 +50,12 @@ def calibrate(
         from, or weights to be read are shapes: names the site.
     """
     config = as_config(config)
+    seen = by_site(statistics, "statistics")
 
     def calibrated(*args: Any, **kwargs: Any) -> dict[str, QParams]:
         program = traced(f, config.weights, args, kwargs)
         plans = config.plans(sites_of(program.closed, program.is_weight))
-        return chosen_qparams(program, plans, statistics)
+        return chosen_qparams(program, plans, seen)
 
     return calibrated
 

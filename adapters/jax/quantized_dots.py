@@ -5,6 +5,7 @@ from typing import Any
 
 from qcore import QParams
 from qcore.adapters.jax.config import as_config
+from qcore.adapters.jax.given import by_site
 from qcore.adapters.jax.integer_dot import why_not
 from qcore.adapters.jax.interpreter import equations_of
 from qcore.adapters.jax.origins import PRIMITIVES
@@ -35,7 +36,7 @@ def quantized_dots(
         multiplied, or to why the product stays one of floating-point numbers.
     """
     config = as_config(config)
-    given = dict(qparams or {})
+    given = by_site(qparams, "qparams")
 
     def listed(*args: Any, **kwargs: Any) -> dict[str, str | None]:
         program = traced(f, config.weights, args, kwargs)

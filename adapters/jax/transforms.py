@@ -10,6 +10,7 @@ from qcore import QParams
 from qcore.adapters.jax.calibration import settled_qparams
 from qcore.adapters.jax.config import as_config
 from qcore.adapters.jax.counting import Counting
+from qcore.adapters.jax.given import by_site
 from qcore.adapters.jax.integer_dot import QuantizedDot, check_quantized_dot
 from qcore.adapters.jax.plans import by_index, check_statistics
 from qcore.adapters.jax.program import traced
@@ -44,7 +45,8 @@ def fake_quant(
     config : Config, rules or None, optional
         Which sites, and how; static. By default all, see `config.DEFAULT`.
     qparams : mapping, optional
-        From names of sites to `QParams`, as `calibrate` returns them; traced, but for
+        From names of sites to `QParams` of any library, as `calibrate` and
+        `qcore.load_qparams` return them; traced, but for
         their specs. An entry holds whatever the rule says. Without one, weights take
         the range of their values in each call (`quantize_params` does so once), and so
         do activations that are dynamic. Or the statistics that `collect` returned, from
@@ -52,7 +54,9 @@ def fake_quant(
     quantized_dot : bool or "int8", optional
         Compute products on integers wherever `quantized_dots` says so; static. CPUs
         convolve integers that float32 holds, which is faster and as exact; with
-        ``"int8"``, such as for a program to be exported, there is no difference.
+        ``"int8"``, such as for a program to be exported, there is no difference. NaN
+        has the lowest code there, as in ONNX Runtime, and sums are multiplied by the
+        product of two scales, which must be a normal float32.
 
     Returns
     -------
@@ -74,7 +78,7 @@ def fake_quant(
     """
     check_quantized_dot(quantized_dot)
     config = as_config(config)
-    given = dict(qparams or {})
+    given = by_site(qparams, "qparams")
 
     @wraps(f, updated=())
     def quantized(*args: Any, **kwargs: Any) -> Any:
@@ -143,8 +147,9 @@ def collect(
             if plan.is_collected
         }
         if statistics is not None:
-            check_statistics(statistics, state)
-            state = {name: statistics[name] for name in state}
+            given = by_site(statistics, "statistics")
+            check_statistics(given, state)
+            state = {name: given[name] for name in state}
 
         def masked(site: Site) -> Any:
             return mask(site, *args, **kwargs) if mask else None
