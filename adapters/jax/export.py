@@ -94,7 +94,8 @@ def export(
     target = None if path is None else Path(path)
     if target is not None and not target.parent.is_dir():
         raise QuantError(f"`path` must lie in an existing folder; got {str(target)!r}.")
-    config, named = as_config(config), dict(kwargs or {})
+    # The leaves of named arguments come in the order of names.
+    config, named = as_config(config), dict(sorted((kwargs or {}).items()))
     call = traced(f, config.weights, args, named)
     check_weights(call)
     sites = sites_of(call.closed, call.is_weight)

@@ -40,7 +40,8 @@ def onnx_model(
     """Return the model that `export_onnx` writes; it raises the same errors."""
     if opset is not None and opset < EARLIEST_OPSET:
         raise QuantError(f"`opset` must be at least {EARLIEST_OPSET}; got {opset}.")
-    config, named = as_config(config), dict(kwargs or {})
+    # The leaves of named arguments come in the order of names.
+    config, named = as_config(config), dict(sorted((kwargs or {}).items()))
     call = traced(f, config.weights, args, named)
     check_weights(call)
     sites = sites_of(call.closed, call.is_weight)

@@ -128,6 +128,20 @@ def test_shapes_of_inputs_and_static_arguments_are_enough(params, batch, qparams
     np.testing.assert_array_equal(exported.call(batch), wanted)
 
 
+def test_arguments_by_name_come_in_any_order(params, batch):
+    def f(*, batch, extra, params):
+        return network(params, batch)["logits"] + extra
+
+    rules = {"weight": {}, "activation": {"dynamic": True}}
+    config = Config(rules, weights="params")
+    named = {"params": params, "extra": made(4, 4), "batch": batch}
+    exported = export(f, {}, (), config, kwargs=named)
+    rounded = jax.jit(fake_quant(f, config, quantized_dot="int8"))
+    wanted = rounded(**named)
+    found = exported.call(extra=named["extra"], batch=batch)
+    np.testing.assert_array_equal(found, wanted)
+
+
 def test_weights_that_are_shapes_are_refused(params, batch, qparams):
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), params)
     with pytest.raises(ValueError, match="weights must be arrays"):

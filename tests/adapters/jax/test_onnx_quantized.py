@@ -260,3 +260,21 @@ def test_halves_are_quantized_in_float32(dtype):
     if dtype == jnp.float16:
         wanted = fake_quant(f, RULES, qparams)(weight, x)
         np.testing.assert_allclose(run(model, x)[0], wanted, atol=2e-3)
+
+
+def test_inputs_by_name_have_their_names_in_any_order():
+    weight, x = made(8, 4), made(3, 8, seed=1)
+    rules = {"weight": {}, "activation": {"dynamic": True}}
+    named = {"x": x, "params": {"w": weight}, "bias": made(4, seed=2)}
+    model = onnx_model(
+        lambda *, params, bias, x: x @ params["w"] + bias,
+        {},
+        (),
+        Config(rules, weights="params"),
+        kwargs=named,
+    )
+    shapes = {
+        taken.name: tuple(d.dim_value for d in taken.type.tensor_type.shape.dim)
+        for taken in model.graph.input
+    }
+    assert shapes == {"x": (3, 8), "bias": (4,)}
