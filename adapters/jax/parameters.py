@@ -1,5 +1,6 @@
 """Parameters held as codes and scales."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from math import prod
@@ -40,8 +41,8 @@ def quantize_params(params: Any, qparams: Any, /) -> Any:
     Raises
     ------
     ValueError, TypeError
-        If a name or pattern matches no leaf, scales do not fit their leaf, or a leaf
-        is not floating-point: names it.
+        If a name or pattern matches no leaf, scales do not fit their leaf, a leaf is
+        not floating-point, or two that a rule is for have one name: names it.
     """
     if isinstance(qparams, QParams) or not isinstance(qparams, QuantSpec | Mapping):
         raise TypeError(
@@ -128,7 +129,7 @@ def _chosen(names: list[str], rules: Mapping[str, Rule]) -> Iterator[Rule | None
     Raises
     ------
     ValueError
-        If a rule is for none.
+        If a rule is for none, or for leaves of one name.
     """
     for pattern in rules:
         if not any(name == pattern or fnmatchcase(name, pattern) for name in names):
@@ -136,11 +137,18 @@ def _chosen(names: list[str], rules: Mapping[str, Rule]) -> Iterator[Rule | None
                 "names and patterns of `qparams` must match a leaf of the parameters; "
                 f"got {pattern!r}: {nearest(pattern, names)}"
             )
+    counts = Counter(names)
     for name in names:
         matches = (
             rule for pattern, rule in rules.items() if fnmatchcase(name, pattern)
         )
-        yield rules[name] if name in rules else next(matches, None)
+        chosen = rules[name] if name in rules else next(matches, None)
+        if chosen is not None and counts[name] > 1:
+            raise ValueError(
+                "leaves of the parameters must have names of their own; got "
+                f"{counts[name]} of the name {name!r}."
+            )
+        yield chosen
 
 
 def _quantized(name: str, leaf: Any, rule: Rule) -> QuantizedArray:

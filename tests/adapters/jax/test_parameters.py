@@ -143,6 +143,14 @@ def test_a_name_that_matches_nothing_is_told_with_the_nearest(params):
         quantize_params(params, {"layers/0/kernl": PER_ROW})
 
 
+@pytest.mark.parametrize("pattern", ["a/b", "a*"])
+def test_a_name_of_two_leaves_is_refused(pattern):
+    params = {"a/b": made(0, 2, 2), "a": {"b": made(1, 2, 2)}, "c": made(2, 2, 2)}
+    with pytest.raises(ValueError, match="own; got 2 of the name 'a/b'"):
+        quantize_params(params, {pattern: PER_ROW})
+    assert isinstance(quantize_params(params, {"c": PER_ROW})["c"], QuantizedArray)
+
+
 def test_scales_that_do_not_fit_are_named_with_their_leaf(params):
     scale = qcore.QParams(jnp.ones((8, 1)), jnp.zeros((8, 1), int), PER_ROW)
     with pytest.raises(ValueError, match=r"layers/0/kernel: .*\(9, 1\)"):
