@@ -133,7 +133,9 @@ class Config:
         found = []
         for site in sites:
             for number, rule in enumerate(self.rules):
-                if not fnmatchcase(site.name, rule.get("site", "*")):
+                pattern = rule.get("site", "*")
+                # A name may hold brackets, which in patterns mean something else.
+                if site.name != pattern and not fnmatchcase(site.name, pattern):
                     continue
                 used.add(number)
                 wanted = rule.get("weight" if site.is_weight else "activation")

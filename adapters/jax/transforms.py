@@ -46,11 +46,11 @@ def fake_quant(
         Which sites, and how; static. By default all, see `config.DEFAULT`.
     qparams : mapping, optional
         From names of sites to `QParams` of any library, as `calibrate` and
-        `qcore.load_qparams` return them; traced, but for
-        their specs. An entry holds whatever the rule says. Without one, weights take
-        the range of their values in each call (`quantize_params` does so once), and so
-        do activations that are dynamic. Or the statistics that `collect` returned, from
-        which each call chooses anew.
+        `qcore.load_qparams` return them; traced, but for their specs. An entry holds
+        whatever the rule says. Without one, weights take the range of their values in
+        each call (`quantize_params` does so once), and so do activations that are
+        dynamic. Or the statistics that `collect` returned, from which each call chooses
+        anew.
     quantized_dot : bool or "int8", optional
         Compute products on integers wherever `quantized_dots` says so; static. CPUs
         convolve integers that float32 holds, which is faster and as exact; with

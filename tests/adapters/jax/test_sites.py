@@ -189,3 +189,16 @@ def test_a_site_where_it_cannot_be_quantized_is_named():
         fake_quant(f, DYNAMIC)(X)
     skipped = [{"site": "*:0.*", "skip": True}, *DYNAMIC]
     assert fake_quant(f, skipped)(X).shape == X.shape
+
+
+def test_a_rule_finds_a_name_with_brackets():
+    def f(x):
+        with jax.named_scope("layers[0]"):
+            return x @ x.T
+
+    rule = {"site": "layers[0]/dot_general:0.lhs", "activation": {"dynamic": True}}
+    spec = qcore.QuantSpec("int8")
+    rule["activation"]["symmetric"] = True
+    found = fake_quant(f, rule)(X)
+    rounded = qcore.fake_quantize(X, qcore.qparams_from_data(X, spec))
+    assert jnp.array_equal(found, rounded @ X.T)
