@@ -120,7 +120,9 @@ def everything(session: nox.Session) -> None:
     install(session, extras, groups=groups)
     session.run("pytest", "--doctest-glob=README.md", "README.md")
     session.run("pytest", "--doctest-modules", "--pyargs", "qcore")  # imports all of it
-    session.run("pytest", "tests/backends", *SPREAD, *session.posargs)
+    # JAX's own kernels were compared in its session, and nothing here changes them.
+    others = ("-k", "not qcore.backends.jax.library")
+    session.run("pytest", "tests/backends", *SPREAD, *others, *session.posargs)
     files = (f"tests/qcore/test_{name}.py" for name in COMPILED)
     # JAX's arrays are lent as PyTorch's are, and take longest.
     session.run("pytest", *files, *SPREAD, "-k", "numpy or torch", *session.posargs)

@@ -90,22 +90,33 @@ def test_arrays_that_numpy_alone_has_are_read_as_their_values(xp, qparams, layou
     assert xp.__name__.endswith("numpy")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "xp", [name for name in ("numpy", "torch") if find_spec(name)], indirect=True
-)
-def test_more_elements_than_32_bits_number_are_counted_and_coded(xp, to_numpy):
+def many(xp):
+    """Return more zeros, but for two, than 32 bits number; they take no memory."""
     if find_spec("numba") is None:
         pytest.skip("the portable functions take tens of gigabytes; numba is missing")
-    size = 2**31 + 5
-    x = xp.zeros(size, dtype=xp.float16)  # of pages that no memory is spent on
+    x = xp.zeros(2**31 + 5, dtype=xp.float16)
     x[-2], x[7] = 1.0, -0.5
+    return x
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("xp", ["numpy"], indirect=True)
+def test_more_elements_than_32_bits_number_are_counted_and_coded(xp):
+    x = many(xp)
     found = qcore.Histogram.of(x, bins=24)
-    assert int(found.zeros[0]) == size - 2
-    assert to_numpy(found.counts).sum() == 2
-    one = xp.asarray(np.float32(0.5)), xp.asarray(np.int32(0))
-    codes = qcore.quantize(x, QParams(*one, QuantSpec("int8")))
-    assert (int(codes[-2]), int(codes[7]), int(codes[-1])) == (2, -1, 0)
+    assert int(found.zeros[0]) == x.size - 2
+    assert found.counts.sum() == 2
+    qparams = QParams(np.float32(0.5), np.int32(0), QuantSpec("int8"))
+    codes = qcore.quantize(x, qparams)
+    assert (codes[-2], codes[7], codes[-1]) == (2, -1, 0)
     del codes
-    values = qcore.fake_quantize(x, QParams(*one, QuantSpec("int8")))
-    assert (float(values[-2]), float(values[7]), float(values[-1])) == (1.0, -0.5, 0.0)
+    values = qcore.fake_quantize(x, qparams)
+    assert (values[-2], values[7], values[-1]) == (1.0, -0.5, 0.0)
+
+
+@pytest.mark.slow
+def test_the_kernels_of_numpy_are_lent_more_elements_than_32_bits_number():
+    torch = pytest.importorskip("torch")
+    half, zero = torch.tensor(0.5), torch.tensor(0, dtype=torch.int32)
+    codes = qcore.quantize(many(torch), QParams(half, zero, QuantSpec("int8")))
+    assert (int(codes[-2]), int(codes[7]), int(codes[-1])) == (2, -1, 0)

@@ -1,10 +1,11 @@
 """Compile the kernels that count and round, and print what is wrong with them.
 
-For one test, in a process of its own; `main` takes ``all`` or ``some``, and
-capabilities.
+For one test, in a process of its own; `main` takes which capabilities ``all`` and
+``some`` are compiled for.
 """
 
 import json
+from functools import partial
 
 import torch
 
@@ -75,13 +76,15 @@ def start(*, everything: bool) -> None:
     launch.WIDE, tally.WIDE = widths
 
 
-def main(amount: str, *capabilities: str) -> None:
+def main(capabilities: dict[str, list[str]]) -> None:
     """Print, as JSON, the wrong instructions of kernels, and how many these are."""
-    compiler = Compiler()
-    for capability in capabilities:
-        compiler.aim(capability)
-        start(everything=amount == "all")
-    kernels = compiler.kernels
-    vectors = sum("ld.global.v4.b32" in asm["ptx"] for asm in kernels.values())
-    found = {"count": len(kernels), "vectors": vectors, "wrong": faults(kernels)}
+    compiler, found = Compiler(), {}
+    for amount, chosen in capabilities.items():
+        kernels = compiler.collected(chosen, partial(start, everything=amount == "all"))
+        vectors = sum("ld.global.v4.b32" in asm["ptx"] for asm in kernels.values())
+        found[amount] = {
+            "count": len(kernels),
+            "vectors": vectors,
+            "wrong": faults(kernels),
+        }
     print(json.dumps(found))

@@ -1,10 +1,11 @@
 """Compile the searches, and print which kernels that are and what is wrong with them.
 
-For one test, in a process of its own; `main` takes ``all`` or ``some``, and
-capabilities.
+For one test, in a process of its own; `main` takes which capabilities ``all`` and
+``some`` are compiled for.
 """
 
 import json
+from functools import partial
 
 import torch
 
@@ -56,27 +57,38 @@ def start_entropy() -> None:
             )
 
 
-def main(amount: str, *capabilities: str) -> None:
-    """Print, as JSON, names, wrong instructions, and what has float32 numbers."""
-    few, every = histogram(3, 100), [histogram(*size) for size in SIZES]
-    compiler = Compiler()  # from here on nothing is counted either
-    for capability in capabilities:
-        compiler.aim(capability)
-        if amount == "all":
-            for h in every:
-                start_methods(h, FORMATS)
-            start_entropy()
-        else:
-            for method, name, symmetric in SOME:
-                spec = qcore.QuantSpec(name, symmetric=symmetric)
-                qcore.compute_range(few, spec, method)
-    kernels = compiler.kernels
-    # Numbers would be float32 where one of them is written in the program.
-    narrow = {
+def start_all(histograms: list[qcore.Histogram]) -> None:
+    """Start each kernel in each specialisation."""
+    for h in histograms:
+        start_methods(h, FORMATS)
+    start_entropy()
+
+
+def start_some(h: qcore.Histogram) -> None:
+    """Start each kernel."""
+    for method, name, symmetric in SOME:
+        qcore.compute_range(h, qcore.QuantSpec(name, symmetric=symmetric), method)
+
+
+def narrow(kernels: dict[tuple[str, str], dict[str, str]]) -> set[str]:
+    """Return what has float32 numbers, as where one is written in the program."""
+    return {
         name
         for (name, _), asm in kernels.items()
         if ".f32" in asm["ptx"].replace("cvt.f64.f32", "")
     }
-    names = sorted({name for name, _ in kernels})
-    found = {"names": names, "narrow": sorted(narrow), "wrong": faults(kernels)}
+
+
+def main(capabilities: dict[str, list[str]]) -> None:
+    """Print, as JSON, names, wrong instructions, and what has float32 numbers."""
+    few, every = histogram(3, 100), [histogram(*size) for size in SIZES]
+    starts = {"all": partial(start_all, every), "some": partial(start_some, few)}
+    compiler, found = Compiler(), {}  # from here on nothing is counted either
+    for amount, chosen in capabilities.items():
+        kernels = compiler.collected(chosen, starts[amount])
+        found[amount] = {
+            "names": sorted({name for name, _ in kernels}),
+            "narrow": sorted(narrow(kernels)),
+            "wrong": faults(kernels),
+        }
     print(json.dumps(found))

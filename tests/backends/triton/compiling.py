@@ -53,6 +53,14 @@ class Compiler:
 
         JITFunction.run = compile_only
 
+    def collected(self, capabilities, start):
+        """Return the kernels of what `start` starts, for each of some capabilities."""
+        self.kernels = {}
+        for capability in capabilities:
+            self.aim(capability)
+            start()
+        return self.kernels
+
     def aim(self, capability):
         """Compile for a capability from now on."""
         triton.runtime.driver.set_active(Target(int(capability)))
