@@ -57,7 +57,7 @@ def test_means_are_right_to_the_last_bits(run, array, to_numpy, case):
 def test_batches_in_any_order_have_the_same_sums(array, same):
     x = CASES["of all magnitudes"]
     whole = Moments.of(array(x))
-    parts = [array(x[a::7]) for a in (3, 0, 5, 1, 6, 2, 4)]
+    parts = [array(x[a::6]) for a in (3, 0, 5, 1, 2, 4)]
     state = Moments.of(parts[0])
     for part in parts[1:]:
         state = state.update(part)

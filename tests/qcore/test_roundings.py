@@ -117,15 +117,17 @@ def around_midpoints(name, dtype):
 @pytest.mark.parametrize("name", FLOATS)
 def test_floats_are_rounded_between_their_neighbours(run, array, to_numpy, name, mode):
     x = around_midpoints(name, np.float32)
-    found = run(
-        fake_quantize,
-        array(x),
-        parameters(array, spec := QuantSpec(name, rounding=mode)),
-    )
-    np.testing.assert_array_equal(to_numpy(found), rounded(x, name, mode))
-    codes = to_numpy(run(quantize, array(x), parameters(array, spec)))
-    values = codes.view(getattr(ml_dtypes, name)).astype(np.float32)
-    np.testing.assert_array_equal(values, to_numpy(found))
+    spec = QuantSpec(name, rounding=mode)
+
+    def both(x, *parameters):
+        qparams = QParams(*parameters, spec)
+        return fake_quantize(x, qparams), quantize(x, qparams)
+
+    one, zero = array(np.float32(1)), array(np.int32(0))
+    values, codes = map(to_numpy, run(both, array(x), one, zero))
+    np.testing.assert_array_equal(values, rounded(x, name, mode))
+    meant = codes.view(getattr(ml_dtypes, name)).astype(np.float32)
+    np.testing.assert_array_equal(meant, values)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -7,6 +7,7 @@ from qcore.recovery import bias_correction, expected_bias_correction
 RNG = np.random.default_rng(5)
 WEIGHTS = RNG.standard_normal((6, 4, 3, 3)).astype(np.float32)
 ROUNDED = np.round(WEIGHTS * 4).astype(np.float32) / 4
+SHAPE = 64, 6  # for which JAX compiles once
 MEANS = np.abs(RNG.standard_normal((1, 4, 1, 1)))
 
 
@@ -15,8 +16,8 @@ def output(x, granularity=PerChannel(-1)):  # noqa: B008 - frozen
 
 
 def test_the_correction_is_the_difference_of_means(run, array, to_numpy):
-    wanted = RNG.standard_normal((50, 7)).astype(np.float32)
-    got = wanted + np.float32(0.01) * RNG.standard_normal((50, 7)).astype(np.float32)
+    wanted, error = RNG.standard_normal((2, *SHAPE)).astype(np.float32)
+    got = wanted + np.float32(0.01) * error
     found = to_numpy(run(bias_correction, output(array(wanted)), output(array(got))))
     expected = (wanted.astype(np.float64) - got).mean(0, keepdims=True)
     np.testing.assert_array_equal(found, expected.astype(np.float32), strict=True)
@@ -44,15 +45,15 @@ def test_nothing_seen_needs_no_correction(array, to_numpy):
 
 
 def test_other_data_is_refused(array):
-    one, two = (output(array(np.ones((n, 3), np.float32))) for n in (2, 4))
-    with pytest.raises(StatisticsError, match="the same data; got 6 and 12 values"):
+    one, two = (output(array(np.ones(s, np.float32))) for s in (SHAPE, (2, 6)))
+    with pytest.raises(StatisticsError, match="the same data; got 384 and 12 values"):
         bias_correction(one, two)
 
 
 def test_other_statistics_are_refused(array):
-    one = output(array(np.ones((2, 3), np.float32)))
+    x = array(np.ones(SHAPE, np.float32))
     with pytest.raises(TypeError, match="`found` must be Moments; got Range"):
-        bias_correction(one, Range.of(array(np.ones((2, 3), np.float32))))
+        bias_correction(output(x), Range.of(x))
 
 
 def test_rounded_weights_shift_the_mean_of_the_output(run, array, to_numpy):
@@ -71,7 +72,7 @@ def test_the_output_channels_may_lie_on_any_axis(array, to_numpy):
 
 
 def test_what_is_analytic_is_what_is_measured(array, to_numpy):
-    x = RNG.standard_normal((100, 4)).astype(np.float32) + 1
+    x = RNG.standard_normal((SHAPE[0], 4)).astype(np.float32) + 1
     weights, rounded = (w[:, :, 0, 0] for w in (WEIGHTS, ROUNDED))
     mean = Moments.of(array(x), granularity=PerChannel(1)).mean
     known = expected_bias_correction(array(weights), array(rounded), mean)
