@@ -28,7 +28,9 @@ def carries(node: ir.Node) -> bool:
     if node.op_type in SEVERAL_RESULTS:
         return moves(node)
     is_able = is_standard(node, *CLAMPS, *OWN_RANGE) or moves(node)
-    return is_able and not any(value.uses() for value in node.outputs[1:])
+    return is_able and not any(
+        value.uses() or value.is_graph_output() for value in node.outputs[1:]
+    )
 
 
 SEVERAL_RESULTS = frozenset({"Split"})

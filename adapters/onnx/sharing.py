@@ -41,7 +41,10 @@ def moves(node: ir.Node) -> bool:
         return False
     if node.op_type == "Resize":
         mode = node.attributes.get("mode")
-        return mode is None or mode.as_string() == "nearest"
+        where = node.attributes.get("coordinate_transformation_mode")
+        # What lies outside of the region that this one crops gets a value of its own.
+        crops = where is not None and where.as_string() == "tf_crop_and_resize"
+        return (mode is None or mode.as_string() == "nearest") and not crops
     if node.op_type == "Dropout":  # as it is when a model answers
         return len(node.inputs) < 3 or node.inputs[2] is None
     return True

@@ -25,7 +25,17 @@ def raise_opset(model: ir.Model) -> ir.Model:
 
 def _has_halves(graph: ir.Graph) -> bool:
     values = (*graph.inputs, *graph.initializers.values())
-    return any(value.dtype == ir.DataType.FLOAT16 for value in values)
+    types = {value.dtype for value in values} | {_made(node) for node in graph}
+    return ir.DataType.FLOAT16 in types
+
+
+def _made(node: ir.Node) -> ir.DataType | None:
+    """Return the type of what a node makes of nothing or of another type."""
+    if node.op_type == "Constant" and "value" in node.attributes:
+        return node.attributes["value"].as_tensor().dtype
+    if node.op_type == "Cast":
+        return ir.DataType(node.attributes["to"].as_int())
+    return None
 
 
 def _convert(model: ir.Model, opset: int, least: int) -> ir.Model:

@@ -142,6 +142,14 @@ def _slashes(model: onnx.ModelProto) -> None:
             tensor.name = "/модель/layer.w:0"
 
 
+def _constant_nodes(model: onnx.ModelProto) -> None:
+    """Hold initializers in nodes."""
+    for tensor in model.graph.initializer:
+        node = helper.make_node("Constant", [], [tensor.name], value=tensor)
+        model.graph.node.insert(0, node)
+    model.graph.ClearField("initializer")
+
+
 def _no_shapes(model: onnx.ModelProto) -> None:
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.ClearField("shape")
@@ -548,6 +556,44 @@ CASES: dict[str, Case] = {
         change=_half(TensorProto.FLOAT16),
         feed={
             "x": np.random.default_rng(1).normal(size=(2, 3, 8, 8)).astype(np.float16)
+        },
+    ),
+    "half precision in Constant nodes, between floats": Case(
+        X,
+        "float[N, 4, H, W] y",
+        "z = Cast<to = 10>(x) \n c = Conv(z, w, b) \n r = Relu(c) \n q = Conv(r, w2)"
+        " \n y = Cast<to = 1>(q)",
+        {
+            "w": np.linspace(-0.5, 0.6, 162).reshape(6, 3, 3, 3).astype(np.float16),
+            "b": np.linspace(-1, 1, 6).astype(np.float16),
+            "w2": np.linspace(0.3, -0.4, 24).reshape(4, 6, 1, 1).astype(np.float16),
+        },
+        change=_constant_nodes,
+    ),
+    "weights that are cast to half precision": Case(
+        X,
+        "float[N, 4, H, W] y",
+        "z = Cast<to = 10>(x) \n k = Cast<to = 10>(w) \n c = Conv(z, k)"
+        " \n y = Cast<to = 1>(c)",
+        {"w": (4, 3, 3, 3)},
+        refused="it answers in floats",
+    ),
+    "indices of maxima that are a result": Case(
+        X,
+        "float[N, 5] y, int64[N, 6, 7, 7] i",
+        "c = Conv<pads = [1, 1, 1, 1]>(x, w, b)"
+        " \n h, i = MaxPool<kernel_shape = [2, 2]>(c) \n d = Conv(h, k)"
+        " \n f = GlobalAveragePool(d) \n g = Flatten(f)"
+        " \n y = Gemm<transB = 1>(g, wh, bh)",
+        {**FIRST, **HEADED, "k": (6, 6, 1, 1)},
+    ),
+    "a crop beyond the edges": _headed(
+        'd = Resize<coordinate_transformation_mode = "tf_crop_and_resize",'
+        " extrapolation_value = 50.0>(c, roi, , sizes) \n h = Conv(d, k)",
+        {
+            "k": (6, 6, 1, 1),
+            "roi": np.float32([0, 0, -0.5, -0.5, 1, 1, 1.5, 1.5]),
+            "sizes": np.int64([2, 6, 16, 16]),
         },
     ),
     "a constant result": Case(
