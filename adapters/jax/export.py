@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,6 +14,8 @@ from qcore.adapters.jax.calibration import settled_qparams
 from qcore.adapters.jax.calls import Closed
 from qcore.adapters.jax.config import as_config
 from qcore.adapters.jax.folding import folded
+from qcore.adapters.jax.given import by_site
+from qcore.adapters.jax.given_path import path_to_write
 from qcore.adapters.jax.integer_dot import QuantizedDot, check_quantized_dot
 from qcore.adapters.jax.plans import by_index
 from qcore.adapters.jax.program import Program, is_array, traced
@@ -27,7 +28,7 @@ from qcore.statistics import Statistics
 
 def export(
     f: Callable[..., Any],
-    qparams: Mapping[str, QParams | Statistics],
+    qparams: Mapping[str, QParams | Statistics] | None,
     args: tuple[Any, ...],
     config: Any = None,
     *,
@@ -46,7 +47,7 @@ def export(
     ----------
     f : callable
         As of `fake_quant`.
-    qparams : mapping
+    qparams : mapping or None
         As of `fake_quant`.
     args : tuple
         Arguments of `f`: those that are weights become constants of the program and
@@ -74,8 +75,8 @@ def export(
     Raises
     ------
     QuantError
-        If static sites have no qparams, weights are shapes, or the folder of the file
-        does not exist. Nothing is written then.
+        If static sites have no qparams, weights are shapes, or the path is a folder or
+        lies in none that exists. Nothing is written then.
     ValueError, TypeError
         As `fake_quant`.
 
@@ -91,16 +92,14 @@ def export(
     (2, 4)
     """
     check_quantized_dot(quantized_dot)
-    target = None if path is None else Path(path)
-    if target is not None and not target.parent.is_dir():
-        raise QuantError(f"`path` must lie in an existing folder; got {str(target)!r}.")
+    target = None if path is None else path_to_write(path)
     # The leaves of named arguments come in the order of names.
     config, named = as_config(config), dict(sorted((kwargs or {}).items()))
     call = traced(f, config.weights, args, named)
     check_weights(call)
     sites = sites_of(call.closed, call.is_weight)
     plans = config.plans(sites)
-    used = settled_qparams(call, sites, plans, qparams)
+    used = settled_qparams(call, sites, plans, by_site(qparams, "qparams"))
     found = by_index(plans)
     visitor = Rounding(found, used, quantized_dot)
 

@@ -3,18 +3,17 @@
 import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from qcore import QParams
+from qcore.adapters.jax.given_path import path_to_write
 from qcore.adapters.packages import check_packages
-from qcore.errors import QuantError
 from qcore.statistics import Statistics
 
 
 def export_onnx(
     f: Callable[..., Any],
-    qparams: Mapping[str, QParams | Statistics],
+    qparams: Mapping[str, QParams | Statistics] | None,
     args: tuple[Any, ...],
     path: str | os.PathLike[str],
     config: Any = None,
@@ -33,7 +32,7 @@ def export_onnx(
     ----------
     f : callable
         As of `fake_quant`; of static shapes.
-    qparams : mapping
+    qparams : mapping or None
         As of `fake_quant`.
     args : tuple
         Arguments of `f`: those that are weights become constants of the model and must
@@ -52,16 +51,15 @@ def export_onnx(
     Raises
     ------
     QuantError
-        If static sites have no qparams, or ONNX cannot express a primitive or a
-        format; names every one. Nothing is written then.
+        If static sites have no qparams, ONNX cannot express a primitive or a format
+        (names every one), or the path is a folder or lies in none that exists. Nothing
+        is written then.
     ValueError, TypeError
         If a pattern of the configuration matches nothing, or an argument is wrong.
     ModuleNotFoundError
         If packages are missing; names what to install.
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise QuantError(f"`path` must lie in an existing folder; got {str(path)!r}.")
+    path = path_to_write(path)
     names = ("onnx", "onnx_ir", "onnxruntime", "onnxscript")
     check_packages("an export to ONNX", "jax,onnx", *names)
     model = import_module("qcore.adapters.jax.onnx.model")

@@ -14,6 +14,7 @@ from qcore.adapters.jax.calibration import settled_qparams
 from qcore.adapters.jax.calls import Closed
 from qcore.adapters.jax.config import Plan, as_config
 from qcore.adapters.jax.export import check_weights
+from qcore.adapters.jax.given import by_site
 from qcore.adapters.jax.onnx.builder import Builder
 from qcore.adapters.jax.onnx.quantizing import opset_needed
 from qcore.adapters.jax.onnx.writer import Writer, is_key, known
@@ -30,7 +31,7 @@ EARLIEST_OPSET = 18
 
 def onnx_model(
     f: Callable[..., Any],
-    qparams: Mapping[str, QParams | Statistics],
+    qparams: Mapping[str, QParams | Statistics] | None,
     args: tuple[Any, ...],
     config: Any = None,
     *,
@@ -46,7 +47,7 @@ def onnx_model(
     check_weights(call)
     sites = sites_of(call.closed, call.is_weight)
     plans = config.plans(sites)
-    used = settled_qparams(call, sites, plans, qparams)
+    used = settled_qparams(call, sites, plans, by_site(qparams, "qparams"))
     builder = Builder(
         max([opset or EARLIEST_OPSET, *_opsets(plans, used)]),
         getattr(f, "__name__", "function"),

@@ -9,7 +9,14 @@ import pytest
 from jax import export as jax_export
 
 import qcore
-from qcore.adapters.jax import Config, calibrate, collect, export, fake_quant
+from qcore.adapters.jax import (
+    Config,
+    calibrate,
+    collect,
+    export,
+    export_onnx,
+    fake_quant,
+)
 
 RULES = {
     "weight": {"axis": "output"},
@@ -160,8 +167,41 @@ def test_a_folder_must_exist(params, batch, qparams, tmp_path):
         export(network, qparams, (params, batch), RULES, path=tmp_path / "no" / "file")
 
 
-def test_statistics_may_stand_for_qparams(params, batch, qparams):
+@pytest.mark.parametrize("is_onnx", [True, False], ids=["onnx", "stablehlo"])
+@pytest.mark.parametrize("name", ["", "folder"])
+def test_a_folder_is_no_path(params, batch, qparams, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    args, said = (params, batch), f"file; got '{name}', a folder"
+    with pytest.raises(qcore.QuantError, match=said):
+        export(network, qparams, args, RULES, path=name)
+    with pytest.raises(qcore.QuantError, match=said):
+        export_onnx(network, qparams, args, name, RULES)
+    assert [file.name for file in tmp_path.rglob("*")] == ["folder"]
+
+
+def test_a_number_is_no_path(params, batch, qparams):
+    with pytest.raises(TypeError, match="`path` must be a path; got int"):
+        export(network, qparams, (params, batch), RULES, path=3)
+
+
+def test_no_qparams_are_none(params, batch):
+    rules = {"weight": {}, "activation": {"dynamic": True}}
+    found, wanted = (
+        export(network, given, (params, batch), rules).call(batch)
+        for given in (None, {})
+    )
+    jax.tree.map(np.testing.assert_array_equal, found, wanted)
+
+
+def test_what_is_no_mapping_of_qparams_is_refused(params, batch):
+    with pytest.raises(TypeError, match=r"`qparams` must be a mapping .* got int"):
+        export(network, 5, (params, batch), RULES)
+
+
+def test_statistics_of_any_library_may_stand_for_qparams(params, batch, qparams):
     _, statistics = collect(network, RULES)(None, params, batch)
+    statistics = {name: one.to(np) for name, one in statistics.items()}
     found = export(network, statistics, (params, batch), RULES).call(batch)
     wanted = export(network, qparams, (params, batch), RULES).call(batch)
     jax.tree.map(np.testing.assert_array_equal, found, wanted)

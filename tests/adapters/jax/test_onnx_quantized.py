@@ -278,3 +278,15 @@ def test_inputs_by_name_have_their_names_in_any_order():
         for taken in model.graph.input
     }
     assert shapes == {"x": (3, 8), "bias": (4,)}
+
+
+def test_qparams_are_taken_as_fake_quantization_takes_them():
+    f, params, x = NETWORKS["mlp"]
+    dynamic = {"weight": {}, "activation": {"dynamic": True}}
+    none, empty = (onnx_model(f, one, (params, x), dynamic) for one in (None, {}))
+    assert none == empty
+    _, statistics = collect(f, RULES)(None, params, x)
+    wanted = onnx_model(f, calibrated(f, RULES, params, x), (params, x), RULES)
+    of_numpy = {name: one.to(np) for name, one in statistics.items()}
+    for given in (statistics, of_numpy):
+        assert onnx_model(f, given, (params, x), RULES) == wanted
