@@ -39,7 +39,7 @@ def exact_sum(x: Array, bits: tuple[int, int], /, *, xp: Namespace) -> Array:
     lowest, highest = ((bit - LOWEST) // (2 * BITS) for bit in (bits[0], bits[1] - 1))
     nothing = xp.zeros(x.shape[0], dtype=xp.int64, device=device_of(x))
     limbs = [nothing] * LIMBS
-    is_known = x.shape[1] and is_concrete(x, xp)
+    is_known = 0 not in x.shape and is_concrete(x, xp)
     for i in range(highest, lowest - 1, -1):
         unit = _PAIRS[i]
         if is_known and float(xp.max(xp.abs(x))) < unit:

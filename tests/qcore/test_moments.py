@@ -88,3 +88,8 @@ def test_without_squares_there_is_no_mean_square(array):
     state = Moments.of(array(CASES["normal"]), order=1)
     with pytest.raises(ValueError, match="needs Moments of order 2; got order 1"):
         _ = state.mean_square
+
+
+def test_no_channels_have_no_means(array, to_numpy):
+    x = array(np.zeros((3, 0), np.float32))
+    assert to_numpy(Moments.of(x, granularity=PerChannel(1)).mean).shape == (1, 0)
