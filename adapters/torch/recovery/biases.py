@@ -51,7 +51,7 @@ def correct_biases(model: nn.Module, forward_loop: ForwardLoop, /) -> nn.Module:
     TypeError
         If an argument is of the wrong kind.
     QuantError
-        If the model has no quantized layer.
+        If the model has no quantized layer, or the layers run without it.
     NoDataError
         If no layer saw data.
     NonFiniteError

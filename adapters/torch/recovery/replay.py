@@ -7,12 +7,16 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_map_only
 
 from qcore.adapters.torch.evaluating import evaluating
 from qcore.adapters.torch.quantizer.lookup import named_quantizers
+from qcore.errors import QuantError
 
 Seen = Callable[[nn.Module, torch.Tensor], None]
 """Told of each output of the modules that are watched."""
+
+_Call = tuple[tuple[Any, ...], Mapping[str, Any]]
 
 
 class _Reached(BaseException):
@@ -54,7 +58,8 @@ class Replay:
     Attributes
     ----------
     calls : list of tuple
-        Arguments of each call of the model: the data is held as long as this is.
+        Arguments of each call of the model, with copies of tensors: the data is held as
+        long as this is.
     outputs : mapping
         How many outputs of each watched module the longest call saw, in the order in
         which they came first.
@@ -68,25 +73,42 @@ class Replay:
         seen: Seen,
     ) -> None:
         self.model = model
-        self.calls: list[tuple[tuple[Any, ...], Mapping[str, Any]]] = []
+        self.calls: list[_Call] = []
         self.outputs: dict[nn.Module, int] = {}
         here: dict[nn.Module, int] = {}
+        depth = 0
 
         def begin(_: nn.Module, args: Any, kwargs: Any) -> None:
-            here.clear()
-            self.calls.append((args, kwargs))
+            nonlocal depth
+            depth += 1
+            if depth == 1:  # else the model calls itself
+                here.clear()
+                self.calls.append(_copied((args, kwargs)))
+
+        def end(*_: Any) -> None:
+            nonlocal depth
+            depth -= 1
 
         def count(module: nn.Module, output: torch.Tensor) -> None:
+            if not depth:
+                raise QuantError(
+                    "`forward_loop` must call the model, so that its calls can be "
+                    f"repeated; it calls a {type(module).__name__} inside of it."
+                )
             here[module] = here.get(module, 0) + 1
             self.outputs[module] = max(self.outputs.get(module, 0), here[module])
             seen(module, output)
 
-        start = model.register_forward_pre_hook(begin, with_kwargs=True)
+        handles = [
+            model.register_forward_pre_hook(begin, with_kwargs=True, prepend=True),
+            model.register_forward_hook(end, always_call=True),
+        ]
         try:
             with _watching(watched, count):
                 run(model)
         finally:
-            start.remove()
+            for handle in handles:
+                handle.remove()
 
     def until(self, module: nn.Module, seen: Seen, /) -> None:
         """Make all calls again, each as far as the last output of a module."""
@@ -100,10 +122,17 @@ class Replay:
                 raise _Reached
 
         with _watching([module], stop):
-            for args, kwargs in self.calls:
+            for call in self.calls:
+                args, kwargs = _copied(call)
                 left = self.outputs[module]
                 with suppress(_Reached):
                     self.model(*args, **kwargs)
+
+
+def _copied(call: _Call) -> _Call:
+    """Return the arguments of a call, of which the next may write into the tensors."""
+    copied: _Call = tree_map_only(torch.Tensor, torch.Tensor.clone, call)
+    return copied
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Bias correction of PyTorch models."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -164,6 +165,38 @@ def test_data_that_is_gone_through_once_is_enough(
     expected = quantize(Residual().eval(), COARSE, data, recover=True)
     for a, b in zip(once.parameters(), expected.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("kind", ["caller", "model"])
+def test_tensors_may_be_written_into(
+    model: Residual, data: list[torch.Tensor], kind: str
+) -> None:
+    def loop(model: nn.Module) -> None:
+        room = torch.empty(4, 2, 6, 6)
+        for batch in data:
+            model(room.copy_(batch))
+
+    expected = quantize(copy.deepcopy(model), COARSE, data, recover=True)
+    if kind == "model":
+        model.register_forward_pre_hook(lambda _, args: args[0].mul_(2))
+        given = [batch / 2 for batch in data]
+        quantize(model, COARSE, [batch.clone() for batch in given])
+        correct_biases(model, given)
+    else:
+        quantize(model, COARSE, loop, recover=True)
+    for a, b in zip(model.parameters(), expected.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_layers_that_run_without_their_model_are_refused(
+    model: Residual, data: list[torch.Tensor]
+) -> None:
+    quantize(model, COARSE, data)
+    with pytest.raises(
+        QuantError, match=r"must call the model, .*a QuantConv2d inside"
+    ):
+        correct_biases(model, lambda model: [model.first(x) for x in data])
+    assert not model._forward_hooks
 
 
 def test_the_model_is_as_it_was_but_for_its_biases(
