@@ -21,7 +21,7 @@ class Reduction(Protocol):
     def empty(self, state: State) -> State:
         """Return the state with which each device begins."""
 
-    def reduced(self, state: State, axes: tuple[str, ...]) -> State:
+    def reduced(self, state: State, call: "Call", axes: tuple[str, ...]) -> State:
         """Return the state of all devices of a map, seen from inside of it."""
 
     def merged(self, before: State, after: State) -> State:
@@ -36,6 +36,8 @@ class Call:
     ----------
     equation
         Of the program around it.
+    place : tuple of int
+        Its `interpreter.Index`.
     bodies : sequence of callable
         The programs it holds, see `kinds.bodies_of`.
     is_visited : sequence of bool
@@ -49,6 +51,7 @@ class Call:
     """
 
     equation: core.JaxprEqn
+    place: tuple[int, ...]
     bodies: Sequence[Body]
     is_visited: Sequence[bool]
     inputs: list[Any]

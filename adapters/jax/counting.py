@@ -7,11 +7,12 @@ from typing import Any
 import jax
 from jax.extend import core
 
-from qcore.adapters.jax.calls import Found, bound
+from qcore.adapters.jax.calls import Call, Found, bound
 from qcore.adapters.jax.config import Plan
 from qcore.adapters.jax.interpreter import Index
 from qcore.adapters.jax.sites import Site
 from qcore.adapters.jax.statistics import emptied, sync_statistics
+from qcore.adapters.jax.varying import varying_operands
 from qcore.statistics import Statistics
 
 State = dict[str, Statistics]
@@ -51,9 +52,20 @@ class Counting:
         """Return states that have seen nothing."""
         return {name: emptied(seen) for name, seen in state.items()}
 
-    def reduced(self, state: State, axes: tuple[str, ...]) -> State:
-        """Return the states of all devices as one."""
-        return sync_statistics(state, axes)
+    def reduced(self, state: State, call: Call, axes: tuple[str, ...]) -> State:
+        """Return the states of all devices as one: what all see counts once."""
+        found = varying_operands(call.equation, frozenset(axes), call.place)
+        along: dict[str, set[str]] = {name: set() for name in state}
+        for index, plans in self.plans.items():
+            for plan in plans:
+                if index in found and plan.site.name in along:
+                    along[plan.site.name] |= found[index][plan.site.operand]
+        return {
+            name: sync_statistics({name: seen}, tuple(sorted(along[name])))[name]
+            if along[name]
+            else seen
+            for name, seen in state.items()
+        }
 
     def merged(self, before: State, after: State) -> State:
         """Return what was seen before and after."""

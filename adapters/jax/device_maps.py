@@ -15,7 +15,7 @@ def shard_map(call: Call) -> Found:
 
     def run(*inputs: Any) -> Any:
         outputs, inside = call.bodies[0](inputs, call.reduction.empty(call.state))
-        return outputs, call.reduction.reduced(inside, axes)
+        return outputs, call.reduction.reduced(inside, call, axes)
 
     mapped = jax.shard_map(
         run,

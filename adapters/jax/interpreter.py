@@ -126,6 +126,7 @@ class Interpreter:
         parts = [(*here, part) for part in range(len(programs))]
         call = Call(
             equation,
+            here,
             list(map(body, parts, programs)),
             list(map(self._holds_site, parts)),
             inputs,

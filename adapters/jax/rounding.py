@@ -58,9 +58,9 @@ class Rounding:
         """Return the state: there is none."""
         return state
 
-    def reduced(self, state: Any, axes: tuple[str, ...]) -> Any:
+    def reduced(self, state: Any, call: Any, axes: tuple[str, ...]) -> Any:
         """Return the state: there is none."""
-        del axes
+        del call, axes
         return state
 
     def merged(self, before: Any, after: Any) -> Any:

@@ -24,7 +24,9 @@ CONFIG = {
 }
 
 rng = np.random.default_rng(0)
-WEIGHT, X = (jnp.float32(rng.normal(size=size)) for size in ((8, 5), (16, 8)))
+WEIGHT, WEIGHT_8, X = (
+    jnp.float32(rng.normal(size=size)) for size in ((8, 5), (8, 8), (16, 8))
+)
 BATCHES = (X, 3 * X)  # the range grows
 
 
@@ -126,6 +128,52 @@ def merge(around, laid_out):
         first, second = (jax.tree.map(jnp.asarray, one) for one in (first, second))
     found = {name: seen.merge(second[name]) for name, seen in first.items()}
     assert_equal(found, expected())
+
+
+def assert_counted_as(plain, split, **specs):
+    """The map sees the values that a plain function does, each as often."""
+    _, wanted = jax.jit(collect(plain, CONFIG))(None, WEIGHT_8, X)
+    for checked in (True, False):
+        f = jax.shard_map(split, mesh=MESH, check_vma=checked, **specs)
+        _, found = jax.jit(collect(f, CONFIG))(None, WEIGHT_8, X)
+        assert_equal(list(found.values()), list(wanted.values()))
+
+
+def replicated():
+    """What all devices see is counted once, and what each sees, once for each."""
+    columns = PartitionSpec(None, "data")
+    specs = {"in_specs": (columns, EVERY), "out_specs": columns}
+    assert_counted_as(on_one, on_one, **specs)
+
+
+def gathered():
+    """What devices gather is the same on all, and what they pick out is not."""
+
+    def split(weight, x):
+        every = jax.lax.all_gather(x, "data", tiled=True)
+        return jnp.tanh(every @ weight)
+
+    columns = PartitionSpec(None, "data")
+    specs = {"in_specs": (columns, ROWS), "out_specs": columns}
+    assert_counted_as(on_one, split, **specs)
+
+    def picked(weight, x):
+        first = 2 * jax.lax.axis_index("data")
+        return on_one(weight, jax.lax.dynamic_slice_in_dim(x, first, 2))
+
+    assert_counted_as(on_one, picked, in_specs=(EVERY, EVERY), out_specs=ROWS)
+
+
+def scanned():
+    """In a loop too what is the same on all devices counts once."""
+
+    def looped(weight, x):
+        return jax.lax.scan(lambda x, _: (x @ weight, None), x, length=2)[0]
+
+    specs = {"in_specs": (EVERY, EVERY), "out_specs": EVERY}
+    assert_counted_as(looped, looped, **specs)
+    specs = {"in_specs": (EVERY, ROWS), "out_specs": ROWS}
+    assert_counted_as(looped, looped, **specs)
 
 
 def shardings():

@@ -12,6 +12,9 @@ CHECKS = (
     "pmap",
     "shard_map_around",
     "pmap_around",
+    "replicated",
+    "gathered",
+    "scanned",
     "shardings",
     "sharded_batches",
 )
