@@ -164,6 +164,17 @@ def gathered():
     assert_counted_as(on_one, picked, in_specs=(EVERY, EVERY), out_specs=ROWS)
 
 
+def summed():
+    """A map may say that a sum is the same on all devices."""
+
+    def split(weight, x):
+        return jax.lax.psum(x @ weight, "data")
+
+    columns = PartitionSpec(None, "data")
+    specs = {"in_specs": (ROWS, columns), "out_specs": EVERY}
+    assert_counted_as(on_one, split, **specs)
+
+
 def scanned():
     """In a loop too what is the same on all devices counts once."""
 

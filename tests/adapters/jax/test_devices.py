@@ -14,6 +14,7 @@ CHECKS = (
     "pmap_around",
     "replicated",
     "gathered",
+    "summed",
     "scanned",
     "shardings",
     "sharded_batches",
