@@ -1,6 +1,7 @@
 """What is collected at a site: its kind, its beginning, and devices' states as one."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -77,6 +78,15 @@ def nothing_seen(kind: Kind, spec: QuantSpec, shape: tuple[int, ...], /) -> Stat
     seen = of.of(blank, granularity=PerChannel(0), **options)  # type: ignore[attr-defined]
     state: Statistics = replace(seen, **found)
     return state
+
+
+def beside(arguments: Any, /) -> AbstractContextManager[Any]:
+    """Make arrays on the device of the arguments, if they lie on one."""
+    found: set[jax.Device] = set()
+    for x in jax.tree.leaves(arguments):
+        if isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer):
+            found |= x.devices()
+    return jax.default_device(found.pop()) if len(found) == 1 else nullcontext()
 
 
 def emptied(seen: Statistics, /) -> Statistics:

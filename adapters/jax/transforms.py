@@ -16,7 +16,7 @@ from qcore.adapters.jax.plans import by_index, check_statistics
 from qcore.adapters.jax.program import traced
 from qcore.adapters.jax.rounding import Rounding
 from qcore.adapters.jax.sites import Site, sites_of
-from qcore.adapters.jax.statistics import nothing_seen
+from qcore.adapters.jax.statistics import beside, nothing_seen
 from qcore.libraries import load_backends
 from qcore.statistics import Statistics
 
@@ -141,11 +141,14 @@ def collect(
     ) -> Any:
         program = traced(f, config.weights, args, kwargs)
         plans = config.plans(sites_of(program.closed, program.is_weight))
-        state = {
-            plan.site.name: nothing_seen(plan.statistics, plan.spec, plan.site.shape)
-            for plan in plans
-            if plan.is_collected
-        }
+        with beside((args, kwargs)):
+            state = {
+                plan.site.name: nothing_seen(
+                    plan.statistics, plan.spec, plan.site.shape
+                )
+                for plan in plans
+                if plan.is_collected
+            }
         if statistics is not None:
             given = by_site(statistics, "statistics")
             check_statistics(given, state)

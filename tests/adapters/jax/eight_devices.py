@@ -187,6 +187,16 @@ def scanned():
     assert_counted_as(looped, looped, **specs)
 
 
+def another_device():
+    """Without compilation too statistics begin where the data is."""
+    device, seen = jax.devices()[3], None
+    for batch in BATCHES:
+        weight, x = jax.device_put((WEIGHT, batch), device)
+        _, seen = collect(on_one, CONFIG)(seen, weight, x)
+    assert {x.device for x in jax.tree.leaves(seen)} == {device}
+    assert_equal(seen, expected())
+
+
 def shardings():
     """What a compiled function inside says of its arrays holds after its rebuilding."""
     rows = NamedSharding(MESH, ROWS)

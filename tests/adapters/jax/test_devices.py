@@ -16,6 +16,7 @@ CHECKS = (
     "gathered",
     "summed",
     "scanned",
+    "another_device",
     "shardings",
     "sharded_batches",
 )
