@@ -12,6 +12,8 @@ from qcore.adapters.onnx.placement import Known, Placement
 from qcore.adapters.onnx.targets import Target
 from qcore.adapters.onnx.tensors import tensors
 
+_FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
+
 
 def place_at_readers(
     graph: ir.Graph, compute: set[ir.Node], known: Known, target: Target
@@ -36,7 +38,7 @@ def _summed(node: ir.Node, compute: set[ir.Node], sums: str) -> list[ir.Value]:
     values = list(activations(node))
     if len(values) != 2 or any(map(is_constant, values)) or sums == "none":
         return []
-    if not all(value.dtype == ir.DataType.FLOAT for value in values):
+    if not all(value.dtype in _FLOATS for value in values):
         return []
     if sums == "all":
         return values

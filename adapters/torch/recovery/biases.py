@@ -1,5 +1,7 @@
 """Bias correction, layer by layer: each sees the quantized ones before it."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 
 import torch
@@ -10,12 +12,13 @@ from qcore.adapters.progress import terminal_bar
 from qcore.adapters.torch.calibration.model import ForwardLoop, runner
 from qcore.adapters.torch.given_model import check_model, innermost
 from qcore.adapters.torch.recovery.layers import (
+    Layer,
     add_to_bias,
     channel_axis,
     is_layer,
 )
 from qcore.adapters.torch.recovery.replay import Replay, replaying, unquantized
-from qcore.errors import NoDataError, NonFiniteError, QuantError
+from qcore.errors import NoDataError, NonFiniteError, QuantError, StatisticsError
 from qcore.granularity import PerChannel
 from qcore.recovery import bias_correction
 from qcore.statistics import Moments
@@ -56,6 +59,12 @@ def correct_biases(model: nn.Module, forward_loop: ForwardLoop, /) -> nn.Module:
         If no layer saw data.
     NonFiniteError
         If a layer's output is NaN or infinite; names it.
+    StatisticsError
+        If a layer sees another number of values once the model is quantized; names it.
+
+    Notes
+    -----
+    After an error all biases are what they were.
     """
     check_model(model)
     run = runner(forward_loop)
@@ -74,13 +83,34 @@ def correct_biases(model: nn.Module, forward_loop: ForwardLoop, /) -> nn.Module:
         order = [layer for layer in replay.outputs if is_layer(layer)]
         for layer in order:
             expected.check(layer, names[layer])
-        for layer in terminal_bar(order, "correcting biases", "layer"):
-            found = _Means()
-            replay.until(layer, found.add)
-            found.check(layer, names[layer])
-            shift = bias_correction(expected.of[layer], found.of[layer], xp=xp)
-            add_to_bias(layer, shift)
+        with _restored_on_failure(order):
+            for layer in terminal_bar(order, "correcting biases", "layer"):
+                found = _Means()
+                replay.until(layer, found.add)
+                found.check(layer, names[layer])
+                try:
+                    shift = bias_correction(expected.of[layer], found.of[layer], xp=xp)
+                except StatisticsError as error:
+                    raise StatisticsError(f"{names[layer]}: {error}") from error
+                add_to_bias(layer, shift)
     return model
+
+
+@contextmanager
+def _restored_on_failure(layers: Sequence[Layer]) -> Iterator[None]:
+    """Give layers back the biases that they had if the block raises."""
+    before = [
+        (layer, layer.bias, None if layer.bias is None else layer.bias.clone())
+        for layer in layers
+    ]
+    try:
+        yield
+    except BaseException:
+        for layer, bias, values in before:
+            layer.bias = bias
+            if bias is not None and values is not None:
+                bias.copy_(values)
+        raise
 
 
 class _Means:

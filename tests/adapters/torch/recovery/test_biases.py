@@ -273,3 +273,23 @@ def test_powers_of_two_give_the_bits_of_onnxruntime(
     for batch in data:
         (found,) = session.run(None, {name: batch.numpy()})
         np.testing.assert_array_equal(found, network(batch).detach().numpy())
+
+
+def test_after_an_error_biases_are_what_they_were(
+    model: Residual, data: list[torch.Tensor]
+) -> None:
+    model.first.bias = None
+    quantize(model, COARSE, data)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def fail(module: nn.Module, *_: object) -> None:
+        if module.bias is not None and not torch.equal(module.bias, before["up.bias"]):
+            raise KeyboardInterrupt
+
+    handle = model.up.register_forward_hook(fail)
+    with pytest.raises(KeyboardInterrupt):
+        correct_biases(model, data)
+    handle.remove()
+    after = model.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
