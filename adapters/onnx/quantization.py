@@ -49,10 +49,10 @@ def quantize(
     """
     Return a model that computes in 8 bits where that pays; `plan` tells where.
 
-    Activations get QuantizeLinear and DequantizeLinear, weights are stored as 8-bit and,
-    for onnxruntime, biases as 32-bit codes with a DequantizeLinear: runtimes merge these
-    with the operators between them. Inputs, outputs and the names of nodes stay as they
-    are.
+    Activations get QuantizeLinear and DequantizeLinear. Weights are stored as 8-bit
+    codes with a DequantizeLinear and so are, in 32 bits, biases for onnxruntime:
+    runtimes merge these with the operators between them. Inputs, outputs and the names
+    of nodes stay as they are.
 
     Parameters
     ----------
