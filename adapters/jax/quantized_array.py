@@ -144,7 +144,8 @@ def _packed(codes: jax.Array, spec: QuantSpec) -> jax.Array:
     missing = -codes.shape[-1] % _row(spec)
     codes = jnp.pad(codes, [*((0, 0) for _ in codes.shape[:-1]), (0, missing)])
     packed: jax.Array = pack(codes, spec.format, xp=jnp)
-    return packed.reshape(*codes.shape[:-1], -1)
+    row = codes.shape[-1] * spec.format.bits // 8
+    return packed.reshape(*codes.shape[:-1], row)
 
 
 def _unpacked(packed: jax.Array, spec: QuantSpec, shape: tuple[int, ...]) -> jax.Array:

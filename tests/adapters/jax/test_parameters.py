@@ -48,6 +48,13 @@ def test_what_codes_stand_for_is_what_fake_quantization_gives(spec, dtype):
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("format", ["int8", "int4"])
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0)])
+def test_leaves_without_elements_come_back(shape, format):
+    small = quantize_params({"w": made(0, *shape)}, qcore.QuantSpec(format))
+    assert dequantize(small)["w"].shape == shape
+
+
 def test_the_structure_stays_and_other_leaves_too(params):
     small = quantize_params(params, PER_ROW)
     assert small["layers"][0]["bias"] is params["layers"][0]["bias"]
