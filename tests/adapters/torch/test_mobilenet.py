@@ -86,19 +86,14 @@ def test_mobilenet_agrees_with_float_and_with_onnxruntime(
     assert is_same.mean() >= 0.98
 
 
-@pytest.mark.parametrize("level", ["ORT_DISABLE_ALL", "ORT_ENABLE_ALL"])
 def test_with_powers_of_two_mobilenet_has_the_bits_of_onnxruntime(
-    powers_of_two: Any, pictures: Any, tmp_path: Path, level: str
+    pictures: Any, tmp_path: Path
 ) -> None:
-    model, found, noise = powers_of_two
-    got = in_onnxruntime(model, pictures[1], tmp_path, level)
-    np.testing.assert_array_equal(got, found)
+    model, found, noise = quantized(pictures, "int8_power_of_two", recover=True)
     assert noise >= 20
-
-
-@pytest.fixture(scope="module")
-def powers_of_two(pictures: Any) -> Any:
-    return quantized(pictures, "int8_power_of_two", recover=True)
+    for level in ("ORT_DISABLE_ALL", "ORT_ENABLE_ALL"):
+        got = in_onnxruntime(model, pictures[1], tmp_path, level)
+        np.testing.assert_array_equal(got, found, level)
 
 
 def test_with_its_biases_corrected_mobilenet_keeps_nearly_all_decisions(
