@@ -6,6 +6,7 @@ of up to 32 bits that the library has. Ids such as ``jax-jit-bfloat16`` work wit
 """
 
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from importlib import import_module
@@ -58,6 +59,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # A process for each core: more threads would wait for each other, busily. Read
+        # by PyTorch when it is imported, also in processes that tests start.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     library, _, place = (config.getoption("--require-library") or "").partition(":")
     if place != "gpu":
         return
