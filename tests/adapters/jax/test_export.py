@@ -167,16 +167,23 @@ def test_a_folder_must_exist(params, batch, qparams, tmp_path):
         export(network, qparams, (params, batch), RULES, path=tmp_path / "no" / "file")
 
 
-@pytest.mark.parametrize("is_onnx", [True, False], ids=["onnx", "stablehlo"])
+def written(path, *given):
+    return export(*given, path=path)
+
+
+def written_as_onnx(path, f, qparams, args, config):
+    return export_onnx(f, qparams, args, path, config)
+
+
+@pytest.mark.parametrize("write", [written, written_as_onnx])
 @pytest.mark.parametrize("name", ["", "folder"])
-def test_a_folder_is_no_path(params, batch, qparams, tmp_path, monkeypatch, name):
+def test_a_folder_is_no_path(
+    params, batch, qparams, tmp_path, monkeypatch, name, write
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
-    args, said = (params, batch), f"file; got '{name}', a folder"
-    with pytest.raises(qcore.QuantError, match=said):
-        export(network, qparams, args, RULES, path=name)
-    with pytest.raises(qcore.QuantError, match=said):
-        export_onnx(network, qparams, args, name, RULES)
+    with pytest.raises(qcore.QuantError, match=f"file; got '{name}', a folder"):
+        write(name, network, qparams, (params, batch), RULES)
     assert [file.name for file in tmp_path.rglob("*")] == ["folder"]
 
 
