@@ -55,6 +55,8 @@ def quantize(
         As `calibrate` and, if asked to recover, `correct_biases`.
     """
     check_model(model)
+    if not isinstance(recover, bool):
+        raise TypeError(f"`recover` must be True or False; got {recover!r}.")
     if forward_loop is not None:
         check_loop(forward_loop)
     elif recover:

@@ -16,6 +16,7 @@ from qcore.adapters.torch.evaluating import evaluating
 from qcore.adapters.torch.given_model import check_model
 from qcore.adapters.torch.nn.modules._utils import QuantizedModule
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
+from qcore.adapters.torch.quantizer.kept_stages import keeping_stages
 from qcore.adapters.torch.quantizer.lookup import named_quantizers
 from qcore.errors import NoDataError
 
@@ -200,8 +201,6 @@ def _one_by_one(
     model: nn.Module, quantizers: Sequence[TensorQuantizer]
 ) -> Iterator[Callable[[Sequence[TensorQuantizer]], None]]:
     """Give a function that enables some quantizers alone; go back in any case."""
-    every = named_quantizers(model).values()
-    before = [(quantizer, quantizer.stages) for quantizer in every]
 
     def enable(chosen: Sequence[TensorQuantizer]) -> None:
         wanted = set(chosen)
@@ -209,14 +208,11 @@ def _one_by_one(
             is_wanted = quantizer in wanted
             quantizer.stages = replace(quantizer.stages, is_enabled=is_wanted)
 
-    try:
+    with keeping_stages(model) as every:
         for quantizer in every:
             quantizer.disable_calib()
         with evaluating(model), torch.no_grad():
             yield enable
-    finally:
-        for quantizer, stages in before:
-            quantizer.stages = stages
 
 
 def _sqnr(

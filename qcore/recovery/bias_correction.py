@@ -88,7 +88,7 @@ def expected_bias_correction(
     Returns
     -------
     array
-        float32, of the kept axes' shape.
+        float32, of the kept axes' shape; NaN where a product is not finite.
 
     Raises
     ------
@@ -115,6 +115,10 @@ def expected_bias_correction(
         )
         shift = (before - after) * broadcast(factor, weights, "mean", xp=xp)
         rows, _ = PerChannel(kept).to_rows(shift, xp=xp)
-        total = to_float64(exact_sum(rows, _BITS, xp=xp), xp=xp)
+        is_number = xp.abs(rows) < 2.0 ** _BITS[1]
+        total = exact_sum(xp.where(is_number, rows, xp.zeros_like(rows)), _BITS, xp=xp)
+        total = to_float64(total, xp=xp)
+        nan = xp.full_like(total, float("nan"))
+        total = xp.where(xp.all(is_number, axis=1), total, nan)
         total = xp.reshape(total, tuple(weights.shape[a] for a in kept))
         return xp.astype(total, xp.float32)

@@ -6,9 +6,9 @@ from typing import ClassVar, Self
 from qcore.arithmetic import TINY
 from qcore.granularity import Granularity, PerTensor
 from qcore.libraries import arithmetic, namespace
-from qcore.statistics.base import Statistics, data_rows, static
+from qcore.statistics.base import Statistics, data_rows, state_extents, static
 from qcore.statistics.fixed_point import carried, exact_sum, to_float64
-from qcore.statistics.ranges import range_fields
+from qcore.statistics.ranges import range_of_rows
 from qcore.statistics.tally import to_float32
 from qcore.typing import Array, Namespace
 
@@ -73,24 +73,29 @@ class Moments(Statistics):
         ValueError
             If `order` is another number, or the mask does not broadcast.
         """
-        if order not in _BITS:
+        if not isinstance(order, int) or order not in _BITS:
             raise ValueError(f"`order` must be 1 or 2; got {order!r}.")
         xp = namespace(x, xp)
-        fields = range_fields(x, granularity, mask, xp=xp)
         with arithmetic(xp):
             rows, keep = data_rows(x, mask, granularity, xp=xp)
+            seen = range_of_rows(rows, keep, xp=xp)
             values = to_float32(rows, xp=xp)
-            counts = xp.isfinite(values)
+            counts = xp.logical_and(xp.isfinite(values), xp.abs(values) >= TINY)
             if keep is not None:
                 counts = xp.logical_and(counts, keep)
             values = xp.where(counts, values, xp.zeros_like(values))
             values = xp.astype(values, xp.float64)
-            values = xp.where(xp.abs(values) < TINY, xp.zeros_like(values), values)
             sums = [
                 exact_sum(power, _BITS[i], xp=xp)
                 for i, power in enumerate((values, values * values)[:order], 1)
             ]
-            return cls(**fields, sums=xp.stack(sums, axis=1), order=order)
+            return cls(
+                **seen,
+                sums=xp.stack(sums, axis=1),
+                order=order,
+                granularity=granularity,
+                extents=state_extents(granularity, x.shape),
+            )
 
     def update(self, x: Array, /, mask: Array | None = None) -> Self:
         """Return the sums of `x` and of all values seen before; see `of`."""

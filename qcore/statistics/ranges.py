@@ -57,7 +57,7 @@ class Range(Statistics):
         ValueError
             If the mask does not broadcast.
         """
-        return cls(**range_fields(x, granularity, mask, xp=namespace(x, xp)))
+        return cls(**_fields(x, granularity, mask, xp=namespace(x, xp)))
 
     def update(self, x: Array, /, mask: Array | None = None) -> Self:
         """Return the range of `x` and of all values seen before; see `of`."""
@@ -114,7 +114,7 @@ class MovingRange(Statistics):
             raise ValueError(
                 f"`averaging_constant` must lie in (0, 1]; got {averaging_constant}."
             )
-        parts = range_fields(x, granularity, mask, xp=namespace(x, xp))
+        parts = _fields(x, granularity, mask, xp=namespace(x, xp))
         return cls(**parts, averaging_constant=averaging_constant)
 
     def update(self, x: Array, /, mask: Array | None = None) -> Self:
@@ -169,20 +169,26 @@ class MovingRange(Statistics):
             )
 
 
-def range_fields(
+def _fields(
     x: Array, granularity: Granularity, mask: Array | None, *, xp: Namespace
 ) -> dict[str, Any]:
     """Return the fields of a state that has seen `x`."""
     with arithmetic(xp):
         rows, keep = data_rows(x, mask, granularity, xp=xp)
-        seen = tally(rows, keep, None, _FEWEST_SLOTS, None, xp=xp)
-        count = xp.sum(seen.counts, axis=(1, 2)) + seen.zeros
+        seen = range_of_rows(rows, keep, xp=xp)
+    extents = state_extents(granularity, x.shape)
+    return {**seen, "granularity": granularity, "extents": extents}
+
+
+def range_of_rows(
+    rows: Array, keep: Array | None, /, *, xp: Namespace
+) -> dict[str, Array]:
+    """Return the arrays of the range of each row, as `Range` has them."""
+    seen = tally(rows, keep, None, _FEWEST_SLOTS, None, xp=xp)
     return {
         "min": seen.min,
         "max": seen.max,
         "nans": seen.nans,
         "infs": seen.infs,
-        "count": count,
-        "granularity": granularity,
-        "extents": state_extents(granularity, x.shape),
+        "count": xp.sum(seen.counts, axis=(1, 2)) + seen.zeros,
     }

@@ -19,8 +19,8 @@ from qcore.adapters.torch.calibration.weight_operands import weight_operands
 from qcore.adapters.torch.evaluating import evaluating
 from qcore.adapters.torch.given_model import check_model, innermost
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
+from qcore.adapters.torch.quantizer.kept_stages import keeping_stages
 from qcore.adapters.torch.quantizer.lookup import named_quantizers
-from qcore.adapters.torch.quantizer.stages import Stages
 from qcore.adapters.torch.rewriting.functional_hook import (
     QuantizesCalls,
     calibrating_calls,
@@ -212,10 +212,8 @@ def calibrated_quantizers(model: nn.Module, /) -> list[tuple[str, TensorQuantize
 @contextmanager
 def _watching(model: nn.Module) -> Iterator[None]:
     """Calibrate instead of quantizing, in eval mode, and go back in any case."""
-    quantizers = named_quantizers(model).values()
-    before = [quantizer.stages for quantizer in quantizers]
     wanted = calibrated_quantizers(model)
-    try:
+    with keeping_stages(model) as quantizers:
         for quantizer in quantizers:
             quantizer.stages = replace(
                 quantizer.stages, calibrates=False, clips=False, quantizes=False
@@ -224,12 +222,6 @@ def _watching(model: nn.Module) -> Iterator[None]:
             quantizer.enable_calib()
         with evaluating(model), calibrating_calls(model), torch.no_grad():
             yield
-    finally:
-        # Also those that came into being.
-        for quantizer in named_quantizers(model).values():
-            quantizer.stages = Stages(is_enabled=quantizer.is_enabled)
-        for quantizer, stages in zip(quantizers, before, strict=True):
-            quantizer.stages = stages
 
 
 def _collect_weights(model: nn.Module) -> list[TensorQuantizer]:

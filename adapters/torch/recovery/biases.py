@@ -1,6 +1,6 @@
 """Bias correction, layer by layer: each sees the quantized ones before it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import prod
 
@@ -31,8 +31,8 @@ def correct_biases(model: nn.Module, forward_loop: ForwardLoop, /) -> nn.Module:
     Layers are corrected in the order in which they run, on what the quantized layers
     before them make of the data. Layers without a bias get one. Where input and weights
     are quantized to integers with fixed scales, biases become whole multiples of input
-    scale x weight scale, as integer hardware adds them. What the data gives does not
-    depend on how it is cut into batches.
+    scale x weight scale, as integer hardware adds them. Means are exact, so how the
+    data is cut into batches matters no more than it does to what PyTorch computes.
 
     Parameters
     ----------
@@ -54,7 +54,8 @@ def correct_biases(model: nn.Module, forward_loop: ForwardLoop, /) -> nn.Module:
     TypeError
         If an argument is of the wrong kind.
     QuantError
-        If the model has no quantized layer, or the layers run without it.
+        If the model has no quantized layer, layers run without it, or two of them have
+        one bias.
     NoDataError
         If no layer saw data.
     NonFiniteError
@@ -72,13 +73,15 @@ def correct_biases(model: nn.Module, forward_loop: ForwardLoop, /) -> nn.Module:
     names = {module: name for name, module in model.named_modules() if is_layer(module)}
     if not names:
         raise QuantError("`model` must have quantized layers; it has none.")
+    _check_apart(names)
     with replaying(model):
         expected = _Means()
         with unquantized(model):
             replay = Replay(model, run, list(names), expected.add)
-        if not replay.outputs:
+        if not any(seen.count.any() for seen in expected.of.values()):
             raise NoDataError(
-                "`forward_loop` must run the model's quantized layers; it ran none."
+                "`forward_loop` must run the model's quantized layers on data; none of "
+                "them saw any."
             )
         order = [layer for layer in replay.outputs if is_layer(layer)]
         for layer in order:
@@ -94,6 +97,19 @@ def correct_biases(model: nn.Module, forward_loop: ForwardLoop, /) -> nn.Module:
                     raise StatisticsError(f"{names[layer]}: {error}") from error
                 add_to_bias(layer, shift)
     return model
+
+
+def _check_apart(names: Mapping[nn.Module, str]) -> None:
+    """Refuse layers that share a bias: what corrects one would spoil the other."""
+    owners: dict[torch.Tensor, str] = {}
+    for layer, name in names.items():
+        if isinstance(layer.bias, torch.Tensor):
+            other = owners.setdefault(layer.bias, name)
+            if other != name:
+                raise QuantError(
+                    f"every layer must have a bias of its own; {other} and {name} "
+                    "share one."
+                )
 
 
 @contextmanager

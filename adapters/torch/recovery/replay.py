@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils._pytree import tree_map_only
 
 from qcore.adapters.torch.evaluating import evaluating
-from qcore.adapters.torch.quantizer.lookup import named_quantizers
+from qcore.adapters.torch.quantizer.kept_stages import keeping_stages
 from qcore.errors import QuantError
 
 Seen = Callable[[nn.Module, torch.Tensor], None]
@@ -26,30 +26,20 @@ class _Reached(BaseException):
 @contextmanager
 def replaying(model: nn.Module, /) -> Iterator[None]:
     """Let a model evaluate, without gradients or calibration; go back in any case."""
-    quantizers = named_quantizers(model).values()
-    before = [(quantizer, quantizer.stages) for quantizer in quantizers]
-    try:
+    with keeping_stages(model) as quantizers:
         for quantizer in quantizers:
             quantizer.disable_calib()
         with evaluating(model), torch.no_grad():
             yield
-    finally:
-        for quantizer, stages in before:
-            quantizer.stages = stages
 
 
 @contextmanager
 def unquantized(model: nn.Module, /) -> Iterator[None]:
     """Let a model compute as if it had no quantizers; go back in any case."""
-    quantizers = named_quantizers(model).values()
-    before = [(quantizer, quantizer.stages) for quantizer in quantizers]
-    try:
-        for quantizer, stages in before:
-            quantizer.stages = replace(stages, quantizes=False, clips=False)
+    with keeping_stages(model) as quantizers:
+        for quantizer in quantizers:
+            quantizer.stages = replace(quantizer.stages, quantizes=False, clips=False)
         yield
-    finally:
-        for quantizer, stages in before:
-            quantizer.stages = stages
 
 
 class Replay:

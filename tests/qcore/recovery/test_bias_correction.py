@@ -89,3 +89,12 @@ def test_weights_of_another_shape_are_refused(array):
         ValueError, match=r"must have the shape of the weights; got \(6"
     ):
         expected_bias_correction(array(WEIGHTS), array(ROUNDED[:, :2]), array(MEANS))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_channel_with_a_product_that_is_no_number_has_none(run, array, to_numpy, bad):
+    weights = WEIGHTS[:, :, 0, 0].copy()
+    weights[2, 1] = bad
+    rounded, mean = ROUNDED[:, :, 0, 0], MEANS[:, :, 0, 0]
+    found = run(expected_bias_correction, *map(array, (weights, rounded, mean)))
+    np.testing.assert_array_equal(np.isnan(to_numpy(found)), np.arange(6) == 2)

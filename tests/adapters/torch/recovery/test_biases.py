@@ -239,6 +239,12 @@ def test_an_output_that_is_not_finite_names_its_layer(
         (lambda m: correct_biases(m, 5), TypeError, "must be callable, or an iterable"),
         (lambda _: correct_biases(5, []), TypeError, "must be a torch.nn.Module"),
         (lambda m: quantize(m, recover=True), TypeError, "must be given to recover"),
+        (lambda m: quantize(m, recover="no"), TypeError, "must be True or False; got"),
+        (
+            lambda m: correct_biases(m, [torch.zeros(0, 2, 6, 6)]),
+            NoDataError,
+            "none of them saw any",
+        ),
     ],
 )
 def test_what_cannot_be_corrected_is_refused(
@@ -293,3 +299,13 @@ def test_after_an_error_biases_are_what_they_were(
     after = model.state_dict()
     assert after.keys() == before.keys()
     assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_layers_that_share_a_bias_are_named(data: list[torch.Tensor]) -> None:
+    model = Residual()
+    model.twice.bias = model.first.bias
+    before = model.first.bias.clone()
+    quantize(model, COARSE, data)
+    with pytest.raises(QuantError, match="of its own; first and twice share one"):
+        correct_biases(model, data)
+    assert torch.equal(model.first.bias, before)
