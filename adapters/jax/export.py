@@ -10,12 +10,12 @@ import jax.numpy as jnp
 from jax import export as jax_export
 
 from qcore import QParams
+from qcore.adapters.given_path import path_to_write
 from qcore.adapters.jax.calibration import settled_qparams
 from qcore.adapters.jax.calls import Closed
 from qcore.adapters.jax.config import as_config
 from qcore.adapters.jax.folding import folded
 from qcore.adapters.jax.given import by_site
-from qcore.adapters.jax.given_path import path_to_write
 from qcore.adapters.jax.integer_dot import QuantizedDot, check_quantized_dot
 from qcore.adapters.jax.plans import by_index
 from qcore.adapters.jax.program import Program, is_array, traced

@@ -7,6 +7,7 @@ from typing import TypeAlias
 import onnx
 import onnx_ir as ir
 
+from qcore.adapters.given_path import path_to_write
 from qcore.errors import QuantError
 from qcore.files import written_atomically
 
@@ -43,11 +44,10 @@ def save(model: onnx.ModelProto, path: PathLike, /) -> None:
     Raises
     ------
     QuantError
-        If the folder does not exist or the model is too large for one file.
+        If the path is a folder or lies in none that exists, or the model is too large
+        for one file.
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise QuantError(f"`path` must lie in an existing folder; got {str(path)!r}.")
+    path = path_to_write(path)
     size = model.ByteSize()
     if size >= onnx.checker.MAXIMUM_PROTOBUF:
         raise QuantError(

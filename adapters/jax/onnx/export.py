@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from qcore import QParams
-from qcore.adapters.jax.given_path import path_to_write
+from qcore.adapters.given_path import path_to_write
 from qcore.adapters.packages import check_packages
 from qcore.statistics import Statistics
 

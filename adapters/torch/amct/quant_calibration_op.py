@@ -15,6 +15,7 @@ import torch
 from array_api_compat import torch as xp
 
 from qcore import Histogram, calibrate
+from qcore.adapters.given_path import path_of_file
 from qcore.adapters.records import amct
 from qcore.adapters.torch.amct.quant_calibration_config import (
     ConfigurationTypeError,
@@ -22,7 +23,6 @@ from qcore.adapters.torch.amct.quant_calibration_config import (
     check_quant_method,
 )
 from qcore.adapters.torch.given_data import check_tensor
-from qcore.adapters.torch.given_path import path_of_file
 from qcore.errors import NonFiniteError, QuantError
 
 

@@ -34,12 +34,12 @@ from typing import Any
 
 import yaml
 
+from qcore.adapters.given_path import path_of_file
 from qcore.adapters.torch.configuration.choices import Config
 from qcore.adapters.torch.configuration.modelopt import read_modelopt
 from qcore.adapters.torch.configuration.modelopt_attributes import plain
 from qcore.adapters.torch.configuration.presets import PRESETS
 from qcore.adapters.torch.configuration.rules import read_rules
-from qcore.adapters.torch.given_path import path_of_file
 from qcore.errors import nearest
 
 DEFAULT = "int8"

@@ -11,8 +11,8 @@ import torch
 from array_api_compat import torch as xp
 
 from qcore import IntFormat, QParams, QuantSpec, calibrate
+from qcore.adapters.given_path import path_of_file
 from qcore.adapters.records import amct
-from qcore.adapters.torch.given_path import path_of_file
 from qcore.adapters.torch.kv_cache.layer import KVCacheLayer, Pair
 from qcore.errors import QuantError
 from qcore.statistics import Statistics

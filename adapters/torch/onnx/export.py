@@ -18,11 +18,11 @@ from torch import nn
 from torch.jit import TracerWarning  # type: ignore[attr-defined]
 from torch.utils._pytree import tree_leaves
 
+from qcore.adapters.given_path import path_to_write
 from qcore.adapters.onnx_formats import BLOCKS
 from qcore.adapters.packages import check_packages
 from qcore.adapters.torch.evaluating import evaluating
 from qcore.adapters.torch.given_model import check_model
-from qcore.adapters.torch.given_path import path_of_file
 from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.adapters.torch.onnx.preparing import prepared
 from qcore.errors import QuantError
@@ -119,7 +119,7 @@ def export_onnx(
         If packages are missing; names what to install.
     """
     check_model(model)
-    path = path_of_file(path)
+    path = path_to_write(path)
     if not (isinstance(args, tuple) or _holds_tensor(args)):
         raise TypeError(
             f"`args` must be a tensor, or a tuple of inputs; got {type(args).__name__}."
@@ -134,8 +134,6 @@ def export_onnx(
             raise TypeError(f"`{key}` must be a list of strings; got {names!r}.")
     if weights not in ("float", "codes"):
         raise QuantError(f"`weights` must be 'float' or 'codes'; got {weights!r}.")
-    if not path.parent.is_dir():
-        raise QuantError(f"`path` must lie in an existing folder; got {str(path)!r}.")
     onnx_model = _onnx_model()
     args = args if isinstance(args, tuple) else (args,)
     named = dict(kwargs or {})

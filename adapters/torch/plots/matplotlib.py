@@ -6,7 +6,7 @@ from math import isfinite
 
 from matplotlib.figure import Figure
 
-from qcore.adapters.torch.given_path import path_to_write
+from qcore.adapters.given_path import path_to_write
 from qcore.files import written_atomically
 
 _INCHES = 8.0, 1.2, 0.22

@@ -15,9 +15,9 @@ import torch
 from array_api_compat import torch as xp
 from torch import nn
 
+from qcore.adapters.given_path import path_to_write
 from qcore.adapters.torch.calibration.batches import device_of
 from qcore.adapters.torch.given_model import check_model, innermost
-from qcore.adapters.torch.given_path import path_to_write
 from qcore.adapters.torch.quantizer.lookup import named_quantizers
 from qcore.adapters.torch.rewriting.replacing import replace_modules
 from qcore.adapters.torch.rewriting.residuals import quantize_residuals

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
-from qcore.adapters.torch.given_path import path_of_file
+from qcore.adapters.given_path import path_of_file
 from qcore.errors import FileFormatError
 from qcore.files import written_atomically
 

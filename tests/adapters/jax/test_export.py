@@ -182,7 +182,7 @@ def test_a_folder_is_no_path(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(qcore.QuantError, match=f"file; got '{name}', a folder"):
+    with pytest.raises(qcore.QuantError, match=f"file; '{name}' is a folder"):
         write(name, network, qparams, (params, batch), RULES)
     assert [file.name for file in tmp_path.rglob("*")] == ["folder"]
 

@@ -3,6 +3,16 @@
 import os
 from pathlib import Path
 
+from qcore.errors import QuantError
+
+
+class FolderError(QuantError, IsADirectoryError):
+    """The path of a file is that of a folder."""
+
+
+class NoFolderError(QuantError, FileNotFoundError):
+    """The folder of a file is not there."""
+
 
 def path_of_file(path: object, name: str = "path", /) -> Path:
     """
@@ -12,14 +22,14 @@ def path_of_file(path: object, name: str = "path", /) -> Path:
     ------
     TypeError
         If it is no path.
-    IsADirectoryError
+    FolderError
         If it is a folder.
     """
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"`{name}` must be a path; got {type(path).__name__}.")
     found = Path(path)
     if found.is_dir():
-        raise IsADirectoryError(f"`{name}` must be a file; {str(found)!r} is a folder.")
+        raise FolderError(f"`{name}` must be a file; {str(path)!r} is a folder.")
     return found
 
 
@@ -29,14 +39,14 @@ def path_to_write(path: object, name: str = "path", /) -> Path:
 
     Raises
     ------
-    TypeError, IsADirectoryError
+    TypeError, FolderError
         As `path_of_file`.
-    FileNotFoundError
+    NoFolderError
         If its folder is not there.
     """
     found = path_of_file(path, name)
     if not found.parent.is_dir():
-        raise FileNotFoundError(
-            f"`{name}` must lie in an existing folder; got {str(found)!r}."
+        raise NoFolderError(
+            f"`{name}` must lie in an existing folder; got {str(path)!r}."
         )
     return found
