@@ -43,9 +43,7 @@ def pack(
     fmt = _narrow_format(format)
     check_codes(codes, fmt)
     with arithmetic(xp):
-        flat = xp.astype(xp.reshape(codes, (-1,)), xp.int32)
-        bits = (flat[:, None] >> _places(fmt.bits, codes, xp=xp)) & 1
-        return _join(xp.reshape(bits, (-1,)), 8, xp=xp)
+        return _packed(xp.reshape(codes, (-1,)), fmt, xp=xp)
 
 
 def unpack(
@@ -92,20 +90,28 @@ def unpack(
             f"got shape {tuple(packed.shape)}."
         )
     with arithmetic(xp):
-        whole = xp.astype(packed, xp.int32)
-        # Where no code lies in two bytes, bits need not be taken one by one.
-        step = fmt.bits if 8 % fmt.bits == 0 else 1
-        places = _places(8 // step, packed, xp=xp) * step
-        codes = (whole[:, None] >> places) & (2**step - 1)
-        if step < fmt.bits:
-            bits = xp.reshape(codes, (-1,))[: count * fmt.bits]
-            codes = xp.astype(_join(bits, fmt.bits, xp=xp), xp.int32)
-        elif count * fmt.bits % 8:
-            codes = xp.reshape(codes, (-1,))[:count]
-        if isinstance(fmt, IntFormat) and fmt.signed:
-            half = 2 ** (fmt.bits - 1)
-            codes = xp.where(codes >= half, codes - 2 * half, codes)
-        return xp.reshape(xp.astype(codes, getattr(xp, fmt.storage)), shape)
+        return xp.reshape(_unpacked(packed, fmt, count, xp=xp), shape)
+
+
+def pack_rows(codes: Array, fmt: Format, /, *, xp: Namespace) -> Array:
+    """Return codes packed along the last axis, each row to whole bytes.
+
+    Of codes ``[…, n]`` they are uint8 ``[…, ceil(n * bits / 8)]``. Codes of 8 bits and
+    more stay as they are.
+    """
+    if fmt.bits >= 8:
+        return codes
+    check_codes(codes, fmt)
+    with arithmetic(xp):
+        return _packed(codes, fmt, xp=xp)
+
+
+def unpack_rows(packed: Array, fmt: Format, length: int, /, *, xp: Namespace) -> Array:
+    """Return the codes ``[…, length]`` that `pack_rows` packed."""
+    if fmt.bits >= 8:
+        return packed
+    with arithmetic(xp):
+        return _unpacked(packed, fmt, length, xp=xp)
 
 
 def _narrow_format(format: str | Format) -> Format:
@@ -121,14 +127,39 @@ def _places(bits: int, like: Array, *, xp: Namespace) -> Array:
     return xp.arange(bits, dtype=xp.int32, device=device_of(like))
 
 
+def _packed(codes: Array, fmt: Format, *, xp: Namespace) -> Array:
+    *lead, length = codes.shape
+    wide = xp.astype(codes, xp.int32)[..., None]
+    bits = (wide >> _places(fmt.bits, codes, xp=xp)) & 1
+    return _join(xp.reshape(bits, (*lead, length * fmt.bits)), 8, xp=xp)
+
+
+def _unpacked(packed: Array, fmt: Format, length: int, *, xp: Namespace) -> Array:
+    *lead, width = packed.shape
+    # Where no code lies in two bytes, bits need not be taken one by one.
+    step = fmt.bits if 8 % fmt.bits == 0 else 1
+    places = _places(8 // step, packed, xp=xp) * step
+    codes = (xp.astype(packed, xp.int32)[..., None] >> places) & (2**step - 1)
+    codes = xp.reshape(codes, (*lead, width * (8 // step)))
+    count = length * fmt.bits // step
+    if count < codes.shape[-1]:
+        codes = codes[..., :count]
+    if step < fmt.bits:
+        codes = xp.astype(_join(codes, fmt.bits, xp=xp), xp.int32)
+    if isinstance(fmt, IntFormat) and fmt.signed:
+        half = 2 ** (fmt.bits - 1)
+        codes = xp.where(codes >= half, codes - 2 * half, codes)
+    return xp.astype(codes, getattr(xp, fmt.storage))
+
+
 def _join(bits: Array, width: int, *, xp: Namespace) -> Array:
-    """Return numbers of `width` bits each, lowest first, as uint8."""
-    missing = -bits.shape[0] % width
-    bits = xp.concat(
-        [bits, xp.zeros((missing,), dtype=bits.dtype, device=device_of(bits))]
-    )
+    """Return numbers of `width` bits each, lowest first, along the last axis: uint8."""
+    *lead, length = bits.shape
+    missing = -length % width
+    padding = xp.zeros((*lead, missing), dtype=bits.dtype, device=device_of(bits))
+    bits = xp.concat([bits, padding], axis=-1)
     weights = xp.asarray(
         [2**place for place in range(width)], dtype=xp.int32, device=device_of(bits)
     )
-    joined = xp.sum(xp.reshape(bits, (-1, width)) * weights, axis=1, dtype=xp.int32)
-    return xp.astype(joined, xp.uint8)
+    apart = xp.reshape(bits, (*lead, (length + missing) // width, width))
+    return xp.astype(xp.sum(apart * weights, axis=-1, dtype=xp.int32), xp.uint8)

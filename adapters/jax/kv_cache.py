@@ -6,13 +6,13 @@ stand for.
 
 from dataclasses import dataclass, replace
 from functools import partial
-from math import gcd
 from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 
-from qcore import PerBlock, QParams, dequantize, pack, quantize, unpack
+from qcore import PerBlock, QParams, dequantize, quantize
+from qcore.pack import pack_rows, unpack_rows
 
 AXIS = -2
 """Of positions; the last axis holds the numbers of each."""
@@ -47,9 +47,7 @@ class CodeStore:
     def empty(cls, qparams: QParams, shape: tuple[int, ...], /) -> Self:
         """Return room for data of a shape."""
         _check_static(qparams, shape)
-        rows = jax.eval_shape(
-            lambda: _packed(quantize(jnp.zeros(shape), qparams, xp=jnp), qparams)
-        )
+        rows = jax.eval_shape(lambda: _rows(jnp.zeros(shape), qparams))
         return cls(jnp.zeros(rows.shape, rows.dtype), qparams, shape[-1])
 
     def written(self, x: jax.Array, start: jax.Array, fits: Any, /) -> Self:
@@ -60,7 +58,7 @@ class CodeStore:
                 f"data must have the shape {expected}, of what is held but for the "
                 f"positions; got {tuple(x.shape)}."
             )
-        rows = _packed(quantize(x, self.qparams, xp=jnp), self.qparams)
+        rows = _rows(x, self.qparams)
         axis, new = self.codes.ndim + AXIS, x.shape[AXIS]
         old = jax.lax.dynamic_slice_in_dim(self.codes, start, new, axis)
         rows = jnp.where(fits, rows, old)  # so that XLA can write in place
@@ -69,10 +67,8 @@ class CodeStore:
 
     def read(self, dtype: Any, /) -> jax.Array:
         """Return what the codes stand for."""
-        codes, fmt = self.codes, self.qparams.spec.format
-        if fmt.bits < 8:
-            shape = (*codes.shape[:-1], codes.shape[-1] * 8 // fmt.bits)
-            codes = unpack(codes.reshape(-1), fmt, shape, xp=jnp)[..., : self.width]
+        fmt = self.qparams.spec.format
+        codes = unpack_rows(self.codes, fmt, self.width, xp=jnp)
         found: jax.Array = dequantize(codes, self.qparams, xp=jnp)
         return found.astype(dtype)
 
@@ -225,16 +221,12 @@ class KVCache:
         return KVCache(keys, values, self.length)
 
 
-def _packed(codes: jax.Array, qparams: QParams) -> jax.Array:
-    """Return codes with those of a position packed to whole bytes."""
-    fmt = qparams.spec.format
-    if fmt.bits == 8:
-        return codes
-    missing = -codes.shape[-1] % (8 // gcd(fmt.bits, 8))
-    codes = jnp.pad(codes, [(0, 0)] * (codes.ndim - 1) + [(0, missing)])
-    rows = (*codes.shape[:-1], codes.shape[-1] * fmt.bits // 8)
-    packed: jax.Array = pack(codes, fmt, xp=jnp)
-    return packed.reshape(rows)
+def _rows(x: jax.Array, qparams: QParams) -> jax.Array:
+    """Return the codes of data, those of a position packed to whole bytes."""
+    rows: jax.Array = pack_rows(
+        quantize(x, qparams, xp=jnp), qparams.spec.format, xp=jnp
+    )
+    return rows
 
 
 def _check_static(qparams: QParams, shape: tuple[int, ...]) -> None:

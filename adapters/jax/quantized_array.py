@@ -1,7 +1,7 @@
 """An array held as codes and scales: a leaf of parameters that is a pytree itself."""
 
 from dataclasses import dataclass, field, replace
-from math import gcd, prod
+from math import prod
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +14,10 @@ from qcore import (
     decode_scales,
     dequantize,
     encode_scales,
-    pack,
     quantize,
-    unpack,
 )
 from qcore.granularity import Granularity, normalize_axes
+from qcore.pack import pack_rows, unpack_rows
 
 
 @jax.tree_util.register_dataclass
@@ -70,10 +69,8 @@ class QuantizedArray:
         qparams : QParams
             Its scales.
         """
-        codes = quantize(x, qparams, xp=jnp)
         spec = qparams.spec
-        if spec.format.bits < 8:
-            codes = _packed(codes, spec)
+        codes = pack_rows(quantize(x, qparams, xp=jnp), spec.format, xp=jnp)
         scale = qparams.scale.reshape(spec.granularity.scale_shape(x.shape))
         zero_point = None
         if not spec.symmetric:
@@ -121,9 +118,7 @@ class QuantizedArray:
 
     def dequantize(self) -> jax.Array:
         """Return the array its codes stand for, in the dtype it had."""
-        codes = self.codes
-        if self.spec.format.bits < 8:
-            codes = _unpacked(codes, self.spec, self.shape)
+        codes = unpack_rows(self.codes, self.spec.format, self.length, xp=jnp)
         found: jax.Array = dequantize(codes, self.qparams, xp=jnp)
         return found.astype(self.dtype)
 
@@ -137,25 +132,3 @@ def _from_the_end(granularity: Granularity, ndim: int) -> Granularity:
         kept = normalize_axes(granularity.axis, ndim)
         return PerChannel(tuple(axis - ndim for axis in kept))
     return granularity
-
-
-def _packed(codes: jax.Array, spec: QuantSpec) -> jax.Array:
-    """Return codes packed along the last axis, each row to whole bytes."""
-    missing = -codes.shape[-1] % _row(spec)
-    codes = jnp.pad(codes, [*((0, 0) for _ in codes.shape[:-1]), (0, missing)])
-    packed: jax.Array = pack(codes, spec.format, xp=jnp)
-    row = codes.shape[-1] * spec.format.bits // 8
-    return packed.reshape(*codes.shape[:-1], row)
-
-
-def _unpacked(packed: jax.Array, spec: QuantSpec, shape: tuple[int, ...]) -> jax.Array:
-    """Return the codes that were packed, of the given shape."""
-    length = shape[-1] + -shape[-1] % _row(spec)
-    flat, whole = packed.reshape(-1), (*shape[:-1], length)
-    codes: jax.Array = unpack(flat, spec.format, whole, xp=jnp)
-    return codes[..., : shape[-1]]
-
-
-def _row(spec: QuantSpec) -> int:
-    """Return how many codes at least fill whole bytes."""
-    return 8 // gcd(8, spec.format.bits)

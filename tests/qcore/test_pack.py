@@ -1,3 +1,5 @@
+from math import prod
+
 import hypothesis.strategies as st
 import ml_dtypes
 import numpy as np
@@ -6,6 +8,7 @@ from hypothesis import given
 from onnx import numpy_helper
 
 from qcore import IntFormat, pack, parse_format, unpack
+from qcore.pack import pack_rows, unpack_rows
 
 NAMES = ["int2", "uint3", "int4", "uint4", "int5", "uint6", "int7", "uint8"]
 NAMES += ["float4_e2m1fn", "float6_e3m2fn", "float8_e5m2"]
@@ -40,6 +43,21 @@ def test_what_was_packed_is_unpacked(array, to_numpy, name):
     packed = array(np.uint8(bytes_of_bit_string(codes, parse_format(name).bits)))
     found = unpack(packed, name, (3, 7))
     np.testing.assert_array_equal(to_numpy(found), codes, strict=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shape", [(2, 3, 5), (4, 8), (2, 0), (0, 3)])
+def test_each_row_fills_whole_bytes_of_its_own(array, to_numpy, xp, name, shape):
+    fmt, codes = parse_format(name), random_codes(name, shape)
+    packed = pack_rows(array(codes), fmt, xp=xp)
+    if fmt.bits < 8:
+        rows = codes.reshape(prod(shape[:-1]), shape[-1])
+        expected = [bytes_of_bit_string(row, fmt.bits) for row in rows]
+        found = to_numpy(packed)
+        assert found.shape == (*shape[:-1], -(-shape[-1] * fmt.bits // 8))
+        assert found.reshape(len(rows), found.shape[-1]).tolist() == expected
+    found = to_numpy(unpack_rows(packed, fmt, shape[-1], xp=xp))
+    np.testing.assert_array_equal(found, codes, strict=True)
 
 
 @pytest.mark.parametrize("name", ["int3"])

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import gcd
 from typing import Any, Self
 
 import torch
 from array_api_compat import torch as xp
 
-from qcore import PerBlock, PerChannel, QParams, dequantize, pack, quantize, unpack
+from qcore import PerBlock, PerChannel, QParams, dequantize, quantize
 from qcore.adapters.torch.given_data import check_tensor
 from qcore.methods.options import whole_number
+from qcore.pack import pack_rows, unpack_rows
 
 AXIS = -2
 """Of positions; the last axis holds the numbers of each."""
@@ -100,7 +100,8 @@ class CodeStore(torch.nn.Module):
 
     def append(self, x: torch.Tensor, /) -> None:
         """Hold data, which was checked, behind what is held."""
-        rows = self._to_rows(quantize(x, self._qparams(x.ndim), xp=xp))
+        codes = quantize(x, self._qparams(x.ndim), xp=xp)
+        rows = pack_rows(codes, self.spec.format, xp=xp)
         end = self.length + x.shape[AXIS]
         self._codes = self._with_room(rows, end)
         self._codes[..., self.length : end, :] = rows
@@ -109,7 +110,8 @@ class CodeStore(torch.nn.Module):
     def all(self, dtype: torch.dtype, /) -> torch.Tensor:
         """Return what is held, in a dtype; something was appended before."""
         assert self._codes is not None
-        codes = self._from_rows(self._codes[..., : self.length, :])
+        rows, fmt = self._codes[..., : self.length, :], self.spec.format
+        codes = unpack_rows(rows, fmt, self._extents[-1], xp=xp)
         found: torch.Tensor = dequantize(codes, self._qparams(codes.ndim), xp=xp)
         return found.to(dtype)
 
@@ -148,26 +150,6 @@ class CodeStore(torch.nn.Module):
             scale, zero_point = scale.reshape(shape), zero_point.reshape(shape)
         return QParams(scale, zero_point, self.spec)
 
-    def _to_rows(self, codes: torch.Tensor) -> torch.Tensor:
-        """Return codes with those of a position packed to whole bytes."""
-        bits = self.spec.format.bits
-        if bits == 8:
-            return codes
-        missing = -codes.shape[-1] % _codes_to_whole_bytes(bits)
-        padded = torch.nn.functional.pad(codes, (0, missing))
-        shape = (*codes.shape[:-1], padded.shape[-1] * bits // 8)
-        packed: torch.Tensor = pack(padded, self.spec.format, xp=xp)
-        return packed.reshape(shape)
-
-    def _from_rows(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return the codes in rows."""
-        bits = self.spec.format.bits
-        if bits == 8:
-            return rows
-        shape = (*rows.shape[:-1], rows.shape[-1] * 8 // bits)
-        codes: torch.Tensor = unpack(rows.reshape(-1), self.spec.format, shape, xp=xp)
-        return codes[..., : self._extents[-1]]
-
     def _with_room(self, rows: torch.Tensor, length: int) -> torch.Tensor:
         """Return memory for so many positions, beginning with those held."""
         held = self._codes
@@ -188,11 +170,6 @@ class CodeStore(torch.nn.Module):
 def _extents(x: torch.Tensor) -> tuple[int, ...]:
     """Return the shape without positions."""
     return (*x.shape[:AXIS], x.shape[-1])
-
-
-def _codes_to_whole_bytes(bits: int) -> int:
-    """Return the least number of codes that leaves no byte in part."""
-    return 8 // gcd(bits, 8)
 
 
 def _check_static(qparams: Any) -> None:
