@@ -79,16 +79,8 @@ def load(
     """
     import numpy as np
 
-    try:
-        arrays, header = read_arrays(path, "statistics")
+    with read_arrays(path, "statistics") as (arrays, header):
         states = from_arrays(arrays, header["states"])
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, FileFormatError):
-            raise
-        raise FileFormatError(
-            f"{path} must be a file of statistics; its contents do not fit together "
-            f"({type(error).__name__}: {error})."
-        ) from error
     target = np if xp is None else xp
     return {name: state.to(target, device) for name, state in states.items()}
 
@@ -152,10 +144,11 @@ def write_arrays(
         file.write(content)
 
 
+@contextmanager
 def read_arrays(
     path: str | os.PathLike[str], contents: str, /
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the arrays of a file and its header.
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Open a file for its arrays and its header, which the block makes something of.
 
     `contents` says in errors what it must be a file of.
 
@@ -164,29 +157,19 @@ def read_arrays(
     FileNotFoundError
         If there is no such file.
     FileFormatError
-        If it is another kind of file, or of a later version.
+        If it is another kind of file, or of a later version, or the block finds that
+        its contents do not fit together.
     """
-    from safetensors import SafetensorError, safe_open
-
     expected = f"{path} must be a file of {contents}"
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{expected}; there is no such file.")
     try:
-        with safe_open(path, framework="numpy") as file:
-            header = json.loads((file.metadata() or {}).get("qcore", "null"))
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
+        yield _read(path, expected)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, FileFormatError):
+            raise
         raise FileFormatError(
-            f"{expected}; it is no safetensors file ({error})."
+            f"{expected}; its contents do not fit together "
+            f"({type(error).__name__}: {error})."
         ) from error
-    if not isinstance(header, dict):
-        raise FileFormatError(f"{expected}; it holds other tensors.")
-    if header["version"] > VERSION:
-        raise FileFormatError(
-            f"{path} must be of version {VERSION} at most; got {header['version']}: "
-            "a later qcore wrote it."
-        )
-    return arrays, header
 
 
 @contextmanager
@@ -215,6 +198,32 @@ def host_array(x: Array, /, *, copy: bool = False) -> Any:
 
     whole = x if isinstance(x, np.ndarray | np.generic) else np.from_dlpack(x)
     return np.array(whole) if copy else np.asarray(whole)
+
+
+def _read(
+    path: str | os.PathLike[str], expected: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arrays of a file and its header."""
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{expected}; there is no such file.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = json.loads((file.metadata() or {}).get("qcore", "null"))
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise FileFormatError(
+            f"{expected}; it is no safetensors file ({error})."
+        ) from error
+    if not isinstance(header, dict):
+        raise FileFormatError(f"{expected}; it holds other tensors.")
+    if header["version"] > VERSION:
+        raise FileFormatError(
+            f"{path} must be of version {VERSION} at most; got {header['version']}: "
+            "a later qcore wrote it."
+        )
+    return arrays, header
 
 
 def _default_mode() -> int:

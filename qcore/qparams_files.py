@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from qcore.errors import FileFormatError
 from qcore.files import VERSION, read_arrays, write_arrays
 from qcore.formats import IntFormat, parse_format
 from qcore.libraries import namespace
@@ -91,18 +90,10 @@ def load_qparams(
     OSError
         If the file cannot be read.
     """
-    try:
-        arrays, header = read_arrays(path, "qparams")
+    with read_arrays(path, "qparams") as (arrays, header):
         return {
             one["name"]: _read(one, arrays, xp, device) for one in header["qparams"]
         }
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, FileFormatError):
-            raise
-        raise FileFormatError(
-            f"{path} must be a file of qparams; its contents do not fit together "
-            f"({type(error).__name__}: {error})."
-        ) from error
 
 
 def _describe(spec: QuantSpec) -> dict[str, Any]:
