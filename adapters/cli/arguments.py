@@ -90,6 +90,7 @@ def target(command: Container) -> None:
     command.add_argument(
         "--target",
         metavar="RUNTIME",
+        default="onnxruntime",
         help="onnxruntime (default), tensorrt or openvino",
     )
 
@@ -109,10 +110,6 @@ def selection(command: Container) -> None:
         action="append",
         help="a node that stays float; * and ? match; repeatable",
     )
-
-
-def keeping(command: Container) -> None:
-    """Add the wish to keep what is quantized already."""
     command.add_argument(
         "--keep-existing",
         action="store_true",
@@ -122,7 +119,7 @@ def keeping(command: Container) -> None:
 
 def selected(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return that choice, as far as it was made."""
-    return _given(arguments, "target", "op_types", "exclude")
+    return _given(arguments, "target", "op_types", "exclude", "keep_existing")
 
 
 def collection(command: Container) -> None:

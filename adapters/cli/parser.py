@@ -79,7 +79,6 @@ def _quantize(command: Parser) -> None:
         help="ranges of weights: output, minmax, mse ...",
     )
     add.selection(command)
-    add.keeping(command)
     add.collection(command)
 
 

@@ -31,6 +31,7 @@ def calibrate(
     target: str = "onnxruntime",
     op_types: Collection[str] | None = None,
     exclude: Collection[str] = (),
+    keep_existing: bool = False,
     statistics: Kind = Histogram,
     progress: Progress | None = None,
     **options: Any,
@@ -55,7 +56,7 @@ def calibrate(
         gives ``None``.
     tensors : collection of str, optional
         Which to calibrate; by default those that `quantize` needs.
-    target, op_types, exclude
+    target, op_types, exclude, keep_existing
         As in `plan`: they tell which tensors those are.
     statistics : type, optional
         What is collected: ``qcore.Histogram`` or ``qcore.Range``.
@@ -77,12 +78,11 @@ def calibrate(
     NonFiniteError
         If a tensor holds NaN or infinity; it names tensor and sample.
     """
-    prepared = prepare(model)
+    prepared = prepare(model, keep_existing=keep_existing)
     if tensors is None:
-        plan = plan_prepared(
-            prepared, find_target(target), op_types=op_types, exclude=exclude
-        )
-        refuse_idle(plan)
+        rules = find_target(target)
+        plan = plan_prepared(prepared, rules, op_types=op_types, exclude=exclude)
+        refuse_idle(plan, rules)
         tensors = plan.sources
     return calibrate_prepared(
         prepared,

@@ -52,9 +52,9 @@ def _arrays(file: Path, name: str) -> dict[str, np.ndarray]:
     with undamaged(file):
         try:
             found = np.load(file)
+            if isinstance(found, np.ndarray):
+                return {name: found}
+            with found:
+                return {key: found[key] for key in found.files}
         except ValueError as error:  # no array, or of Python objects
             raise QuantError(f"{str(file)!r} must hold arrays: {error}") from error
-        if isinstance(found, np.ndarray):
-            return {name: found}
-        with found:
-            return {key: found[key] for key in found.files}

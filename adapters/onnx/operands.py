@@ -36,8 +36,10 @@ def bias(node: ir.Node) -> ir.Value | None:
 
 def channel_axis(node: ir.Node) -> int | None:
     """Return the axis of a product's weight that is that of the output channels."""
-    if node.op_type in {"Conv", "ConvTranspose"}:
-        return 1 if node.op_type == "ConvTranspose" else 0
+    if node.op_type == "Conv":
+        return 0
+    if node.op_type == "ConvTranspose":
+        return 1
     if node.op_type == "Gemm":
         return 0 if integer_attribute(node, "transB", 0) else 1
     # In a stack of matrices no single axis holds the channels.

@@ -7,7 +7,6 @@ import onnx_ir as ir
 
 from qcore.adapters.onnx.eligibility import Reason, why_float
 from qcore.adapters.onnx.model_file import Source
-from qcore.adapters.onnx.operands import COMPUTE as _PRODUCTS
 from qcore.adapters.onnx.operands import activations, is_standard, written_as
 from qcore.adapters.onnx.placement import Known, in_codes, place
 from qcore.adapters.onnx.plan import KeptFloat, Plan
@@ -28,6 +27,7 @@ def plan(
     target: str = "onnxruntime",
     op_types: Collection[str] | None = None,
     exclude: Collection[str] = (),
+    keep_existing: bool = False,
 ) -> Plan:
     """
     Return what `quantize` would do to a model, and what it would leave float and why.
@@ -47,15 +47,18 @@ def plan(
         default: Conv, Gemm and MatMul, and but for onnxruntime ConvTranspose.
     exclude : collection of str, optional
         Names of nodes that stay float; ``*`` and ``?`` stand for any characters.
+    keep_existing : bool, optional
+        Take a model that holds nodes on codes already; they stay as they are, and so
+        does what they feed with weights.
 
     Raises
     ------
     QuantError
-        If the model cannot be read, the target is not known, an operator is none of
-        its, or a name in `exclude` is not that of one.
+        If the model cannot be read or is quantized already, the target is not known, an
+        operator is none of its, or a name in `exclude` is not that of one.
     """
     return plan_prepared(
-        prepare(model),
+        prepare(model, keep_existing=keep_existing),
         find_target(target),
         statistics=statistics,
         op_types=op_types,
@@ -107,10 +110,10 @@ def plan_prepared(
     )
 
 
-def refuse_idle(plan: Plan) -> None:
+def refuse_idle(plan: Plan, target: Target) -> None:
     """Raise if a plan leaves everything float; say why of the first node it leaves."""
     if not plan.compute:
-        what = " or ".join(_PRODUCTS)
+        what = " or ".join(target.compute)
         raise QuantError(f"`model` has no {what} to quantize{plan.first_reason}")
 
 

@@ -33,7 +33,7 @@ PASSES = (
 )
 
 
-def prepare(model: Source, /, *, keep_existing: bool = True) -> ir.Model:
+def prepare(model: Source, /, *, keep_existing: bool = False) -> ir.Model:
     """Return a path's or a proto's model, ready to be calibrated or quantized.
 
     Raises
@@ -43,7 +43,7 @@ def prepare(model: Source, /, *, keep_existing: bool = True) -> ir.Model:
     """
     prepared = to_ir(model)
     if not keep_existing:
-        refuse_quantized(prepared.graph)
+        refuse_quantized(prepared)
     given = {value.name: (value.type, value.shape) for value in ends(prepared.graph)}
     for rewrite in PASSES:
         prepared = rewrite(prepared)

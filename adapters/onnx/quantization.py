@@ -83,11 +83,8 @@ def quantize(
         layer changes least, ``"minmax"``, ``"mse"``, ``"percentile"`` …
     per_channel : bool, optional
         One scale for each output channel of a weight, or one for all.
-    op_types, exclude : collection of str, optional
+    op_types, exclude, keep_existing
         As in `plan`.
-    keep_existing : bool, optional
-        Take a model that holds nodes on codes already; they stay as they are, and so
-        does what they feed with weights.
     progress : callable, optional
         As in `calibrate`.
     **options
@@ -113,12 +110,12 @@ def quantize(
     check_weight_method(weight_method)
     prepared = prepare(model, keep_existing=keep_existing)
     needed = plan_prepared(prepared, rules, op_types=op_types, exclude=exclude)
-    refuse_idle(needed)
+    refuse_idle(needed, rules)
     statistics = _statistics(prepared, needed, statistics_or_data, progress)
     plan = plan_prepared(
         prepared, rules, statistics=statistics, op_types=op_types, exclude=exclude
     )
-    refuse_idle(plan)
+    refuse_idle(plan, rules)
     qparams = activation_qparams(prepared.graph, plan, statistics, decide)
     ratios = activation_mean_ratios(prepared.graph, plan, statistics)
     quantized = quantize_weights(prepared, plan, qparams, ratios, weights)

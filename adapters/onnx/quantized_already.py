@@ -1,5 +1,7 @@
 """Models that are quantized before we see them."""
 
+from itertools import chain
+
 import onnx_ir as ir
 
 from qcore.errors import QuantError
@@ -9,16 +11,17 @@ _KERNELS = ("QLinear", "ConvInteger", "MatMulInteger", "MatMulNBits", "QGemm")
 """How the names of operators on codes begin; those of onnxruntime among them."""
 
 
-def refuse_quantized(graph: ir.Graph, /) -> None:
+def refuse_quantized(model: ir.Model, /) -> None:
     """
-    Raise where a graph holds nodes that quantize or compute on codes.
+    Raise where a model holds nodes that quantize or compute on codes.
 
     Raises
     ------
     QuantError
         It names the first node.
     """
-    for node in graph.all_nodes():
+    bodies = (model.graph, *model.functions.values())
+    for node in chain.from_iterable(body.all_nodes() for body in bodies):
         if node.op_type in _NODES or node.op_type.startswith(_KERNELS):
             raise QuantError(
                 f"`model` must be a float model; {node.op_type} {node.name!r} "

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-from qcore.adapters.codes import CODES, eight_bit
+from qcore.adapters.codes import CODES, activation_spec, eight_bit
 from qcore.errors import QuantError, nearest
 from qcore.spec import QuantSpec
 
@@ -37,13 +38,13 @@ class Target:
 
     name: str
     compute: tuple[str, ...]
-    carries: bool
-    readers: tuple[str, ...]
-    sums: str
-    symmetric: bool
-    activations: tuple[str, ...]
-    weights: tuple[str, ...]
-    bias_codes: bool
+    carries: bool = False
+    readers: tuple[str, ...] = ()
+    sums: Literal["none", "residual", "all"] = "none"
+    symmetric: bool = False
+    activations: tuple[str, ...] = CODES
+    weights: tuple[str, ...] = CODES
+    bias_codes: bool = False
 
     def activation_spec(
         self, activation: str | QuantSpec | None, symmetric: bool | None
@@ -61,20 +62,12 @@ class Target:
         QuantError
             If the target does not take that.
         """
-        if isinstance(activation, QuantSpec):
-            spec = activation
-        else:
-            symmetric = self.symmetric if symmetric is None else symmetric
-            name = activation or (
-                "int8"
-                if symmetric and "int8" in self.activations
-                else self.activations[0]
-            )
-            spec = QuantSpec(eight_bit("activation", name), symmetric=symmetric)
-        if eight_bit("activation", spec.format.name) not in self.activations:
-            raise QuantError(self._refusal("activation", spec.format.name))
+        wanted = self.symmetric if symmetric is None else symmetric
+        spec = activation_spec(activation, wanted)
         if self.symmetric and not spec.symmetric:
             raise QuantError(f"activations of {self.name} must have zero points of 0.")
+        if spec.format.name not in self.activations:
+            raise QuantError(self._refusal("activation", spec.format.name))
         return spec
 
     def weight_codes(self, weight: str | None, spec: QuantSpec) -> str:
@@ -92,49 +85,30 @@ class Target:
 
 
 _PRODUCTS = ("Conv", "Gemm", "MatMul")
+_AND_TRANSPOSED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _POOLS = ("AveragePool", "GlobalAveragePool")
 
-_ALL = (
-    Target(
-        "onnxruntime",
-        compute=_PRODUCTS,
-        carries=True,
-        readers=(),
-        sums="none",
-        symmetric=False,
-        activations=("uint8", "int8"),
-        weights=CODES,
-        bias_codes=True,
-    ),
-    # "Working with Quantized Types" of its documentation: placement of Q/DQ layers.
-    Target(
-        "tensorrt",
-        compute=("Conv", "ConvTranspose", "Gemm", "MatMul"),
-        carries=False,
-        readers=_POOLS,
-        sums="residual",
-        symmetric=True,
-        activations=("int8",),
-        weights=("int8",),
-        bias_codes=False,
-    ),
-    # The input quantizers of its low precision transformations.
-    Target(
-        "openvino",
-        compute=("Conv", "ConvTranspose", "Gemm", "MatMul"),
-        carries=False,
-        readers=_POOLS,
-        sums="all",
-        symmetric=False,
-        activations=("uint8", "int8"),
-        weights=("int8",),
-        bias_codes=False,
-    ),
+ONNXRUNTIME = Target("onnxruntime", _PRODUCTS, carries=True, bias_codes=True)
+
+# "Working with Quantized Types" of its documentation: placement of Q/DQ layers.
+TENSORRT = Target(
+    "tensorrt",
+    _AND_TRANSPOSED,
+    readers=_POOLS,
+    sums="residual",
+    symmetric=True,
+    activations=("int8",),
+    weights=("int8",),
 )
 
-TARGETS: Mapping[str, Target] = {target.name: target for target in _ALL}
+# What its low precision transformations quantize.
+OPENVINO = Target(
+    "openvino", _AND_TRANSPOSED, readers=_POOLS, sums="all", weights=("int8",)
+)
 
-ONNXRUNTIME = TARGETS["onnxruntime"]
+TARGETS: Mapping[str, Target] = {
+    target.name: target for target in (ONNXRUNTIME, TENSORRT, OPENVINO)
+}
 
 
 def find_target(name: str | Target, /) -> Target:

@@ -85,9 +85,9 @@ class Moments(Statistics):
                 counts = xp.logical_and(counts, keep)
             values = xp.where(counts, values, xp.zeros_like(values))
             values = xp.astype(values, xp.float64)
+            powers = [values] if order == 1 else [values, values * values]
             sums = [
-                exact_sum(power, _BITS[i], xp=xp)
-                for i, power in enumerate((values, values * values)[:order], 1)
+                exact_sum(power, _BITS[i], xp=xp) for i, power in enumerate(powers, 1)
             ]
             return cls(
                 **seen,

@@ -12,8 +12,7 @@ from qcore.adapters.cli.method import check_method
 from qcore.adapters.cli.output import check_output, given_files
 from qcore.adapters.cli.planned import planned
 from qcore.adapters.cli.units import size
-from qcore.adapters.onnx.model_file import external_files, to_ir
-from qcore.adapters.onnx.quantized_already import refuse_quantized
+from qcore.adapters.onnx.model_file import external_files
 from qcore.adapters.onnx.targets import find_target
 
 
@@ -24,7 +23,7 @@ def run(arguments: Namespace) -> Iterator[str]:
         raise BadInputError(
             "--bins must come with --data or --reader: statistics have theirs."
         )
-    spec = find_target(arguments.target or "onnxruntime").activation_spec(
+    spec = find_target(arguments.target).activation_spec(
         arguments.activation, arguments.symmetric or None
     )
     options = method_options(arguments)
@@ -34,8 +33,6 @@ def run(arguments: Namespace) -> Iterator[str]:
     check_output(output, model, *given_files(arguments), *external_files(model))
 
     statistics = qcore.load(arguments.statistics) if arguments.statistics else None
-    if not arguments.keep_existing:
-        refuse_quantized(to_ir(model).graph)
     plan = planned(arguments, statistics)
     quantized = onnx.quantize(
         model,
@@ -43,7 +40,6 @@ def run(arguments: Namespace) -> Iterator[str]:
         method=arguments.method,
         activation=spec,
         weight_method=arguments.weights,
-        keep_existing=arguments.keep_existing,
         **selected(arguments),
         **options,
     )

@@ -50,9 +50,9 @@ def _present(model: ModelProto) -> Iterator[str]:
     yield from in_float
 
 
-def _future(path: Path, target: str | None) -> Iterator[str]:
+def _future(path: Path, target: str) -> Iterator[str]:
     """Yield what `qcore quantize` would do."""
-    planned = plan(path, target=target or "onnxruntime")
+    planned = plan(path, target=target)
     yield from _listed("would compute in int8", planned.compute)
     yield from _listed("would pass codes on", planned.carriers)
     yield from map(str, planned.kept_float)

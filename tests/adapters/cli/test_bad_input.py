@@ -221,3 +221,20 @@ def test_a_reader_that_gives_nothing(
     code, out, err = qcore("quantize", model, "--reader", reader, "-o", output)
     assert (code, out, output.exists()) == (2, "", False)
     assert said in err
+
+
+def test_a_reader_that_raises_midway(
+    qcore, model: Path, data: Path, tmp_path: Path, monkeypatch
+) -> None:
+    (tmp_path / "stops_midway.py").write_text(
+        "import numpy\n"
+        "def give():\n"
+        f"    yield from numpy.load({str(data)!r})['image'][:2, None]\n"
+        "    raise RuntimeError('the camera is off')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    output = tmp_path / "out.onnx"
+    reader = ("--reader", "stops_midway:give")
+    code, out, err = qcore("quantize", model, *reader, "-o", output)
+    assert (code, out, output.exists()) == (2, "", False)
+    assert "it raises RuntimeError: the camera is off" in err

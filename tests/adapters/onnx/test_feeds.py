@@ -1,3 +1,4 @@
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,12 @@ INPUTS = [
 X = np.arange(6, dtype=np.float32).reshape(3, 2)
 MASK = np.array([True, False, True])
 FEEDS = [{"x": X[i : i + 1], "mask": MASK[i : i + 1]} for i in range(3)]
+
+
+def objects() -> bytes:
+    """Return an .npz file of what numpy would have to unpickle."""
+    np.savez(file := BytesIO(), x=np.array([None]))
+    return file.getvalue()
 
 
 class Reader:
@@ -162,6 +169,7 @@ def test_files_of_one_array_are_those_of_the_only_input_and_lack_the_batch(tmp_p
         ("a.txt", b"", r"must be .npy or .npz; got .*a.txt"),
         ("a.npy", b"", "a sample of 2 inputs must be an .npz file"),
         ("a.npz", b"PK", "a.npz' must hold arrays"),
+        ("a.npz", objects(), "a.npz' must hold arrays: Object arrays"),
     ],
 )
 def test_a_folder_of_other_files_is_refused(tmp_path, name, content, message):
