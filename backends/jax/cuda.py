@@ -74,23 +74,14 @@ def _plain(mask: jax.Array | None) -> Any:
 
 
 @tally.accelerate(NAME)
-def _(
-    rows: jax.Array,
-    keep: jax.Array | None,
-    weights: jax.Array | None,
-    slots: int,
-    k: jax.Array | None,
-    /,
-) -> Any:
-    found = _by_cupy("tally", rows, _plain(keep), weights, slots, k)
+def _(rows: jax.Array, keep: jax.Array | None, /, *given: Any) -> Any:
+    found = _by_cupy("tally", rows, _plain(keep), *given)
     return found if isinstance(found, Declined) else Tally(*found)
 
 
 @regrid.accelerate(NAME)
-def _(
-    counts: jax.Array, exponents: jax.Array, k: jax.Array, new_k: jax.Array, /
-) -> Any:
-    found = _by_cupy("regrid", counts, exponents, k, new_k)
+def _(counts: jax.Array, /, *given: Any) -> Any:
+    found = _by_cupy("regrid", counts, *given)
     return found if isinstance(found, Declined) else tuple(found)
 
 

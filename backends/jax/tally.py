@@ -13,22 +13,13 @@ _MAGNITUDE, _INFINITY, _BIAS, _FRACTION_BITS = 0x7FFFFFFF, 0x7F800000, 127, 23
 
 
 @tally.accelerate(NAME, traceable=True)
-def _(
-    rows: jax.Array,
-    keep: jax.Array | None,
-    weights: jax.Array | None,
-    slots: int,
-    k: jax.Array | None,
-    /,
-) -> Any:
+def _(rows: jax.Array, /, *given: Any) -> Any:
     """Count in one pass: 3 ns a value on one thread where the portable form takes 60.
 
     The exponent is read, not searched for. What slot 0 holds is counted by exponent
     alone, for its count is the sum of those.
     """
-    if rows.shape[1] == 0:
-        return NotImplemented
-    return _counted(rows, keep, weights, slots, k)
+    return _counted(rows, *given) if rows.shape[1] else NotImplemented
 
 
 @partial(jax.jit, static_argnums=3, inline=True)
