@@ -16,14 +16,7 @@ from qcore import (
     quantize as to_codes,
 )
 from qcore.adapters import onnx as adapter
-
-
-def sqnr(wanted: np.ndarray, got: np.ndarray) -> float:
-    return float(10 * np.log10((wanted**2).sum() / ((wanted - got) ** 2).sum()))
-
-
-def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
-    return {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
+from tests.adapters.onnx.graphs import constants, sqnr
 
 
 def producers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
@@ -272,51 +265,3 @@ def test_a_model_with_nothing_to_quantize_is_refused_before_its_data_is_read(bui
     model = build("float[N] x", "float[N] y", "{ y = Relu(x) }")
     with pytest.raises(QuantError, match="has no Conv or Gemm or MatMul to quantize"):
         adapter.quantize(model, iter(lambda: pytest.fail("data was read"), None))
-
-
-def test_scales_of_halves_are_halves_and_none_is_too_small(build, run, rng):
-    body = "{ h = Gemm(x, w, b) \n y = MatMul(h, v) }"
-    given = {"w": (8, 6), "b": (6,), "v": (6, 4)}
-    arrays = {name: rng.normal(size=shape) for name, shape in given.items()}
-    ends = [("float16[N, 8] x", "float16[N, 4] y"), ("float[N, 8] x", "float[N, 4] y")]
-    halves, floats = (
-        build(*names, body, **{k: a.astype(dtype) for k, a in arrays.items()})
-        for names, dtype in zip(ends, (np.float16, np.float32), strict=True)
-    )
-    data = [{"x": x[None].astype(np.float16)} for x in rng.normal(size=(16, 8))]
-    quantized = adapter.quantize(halves, data)
-    onnx.checker.check_model(quantized, full_check=True)
-    found = constants(quantized)
-    seen = adapter.calibrate(floats, [{"x": s["x"].astype(np.float32)} for s in data])
-    wide = calibrate(seen["x"], QuantSpec("uint8", symmetric=False)).scale
-    assert found["x_scale"].dtype == np.float16
-    assert 0 <= found["x_scale"] - wide < 2**-10 * wide
-    assert found["w_scale"].dtype == np.float16
-    assert found["b"].dtype == np.float16
-    expected = run(halves, data[0]).astype(np.float32)
-    assert sqnr(expected, run(quantized, data[0]).astype(np.float32)) > 25
-
-
-def test_a_quantized_model_is_refused(net, samples):
-    quantized = adapter.quantize(net, samples)
-    with pytest.raises(QuantError, match=r"a float model; Q.*Linear 'x_Qua.*already"):
-        adapter.quantize(quantized, samples)
-
-
-def test_what_is_quantized_already_is_kept_if_asked(build, run, rng):
-    w, v = (rng.normal(size=(6, 6)).astype(np.float32) for _ in range(2))
-    scale, zero = np.float32(0.05), np.uint8(128)
-    body = """{
-        q = QuantizeLinear(x, scale, zero)
-        d = DequantizeLinear(q, scale, zero)
-        h = MatMul(d, w)
-        [ours] y = MatMul(h, v)
-    }"""
-    given = {"w": w, "v": v, "scale": scale, "zero": zero}
-    model = build("float[N, 6] x", "float[N, 6] y", body, **given)
-    data = [{"x": x[None]} for x in rng.normal(size=(8, 6)).astype(np.float32)]
-    kept = adapter.quantize(model, data, keep_existing=True, exclude=["MatMul*"])
-    found = constants(kept)
-    assert (found["scale"], found["zero"]) == (scale, zero)
-    assert {"w", "v_quantized"} <= found.keys()
-    assert sqnr(run(model, data[0]), run(kept, data[0])) > 25
