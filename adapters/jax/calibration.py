@@ -8,11 +8,11 @@ import jax.numpy as jnp
 
 from qcore import QParams
 from qcore import calibrate as choose
-from qcore.adapters.jax.config import Plan, as_config
+from qcore.adapters.jax.config import Config, Plan, as_config
 from qcore.adapters.jax.given import by_site
 from qcore.adapters.jax.plans import CHANGED, check_qparams
 from qcore.adapters.jax.program import Program, traced
-from qcore.adapters.jax.sites import Site, sites_of
+from qcore.adapters.jax.sites import sites_of
 from qcore.adapters.jax.weights import calibrated_weights, known_weights
 from qcore.errors import QuantError
 from qcore.libraries import is_concrete
@@ -61,18 +61,22 @@ def calibrate(
 
 
 def settled_qparams(
-    program: Program,
-    sites: Sequence[Site],
-    plans: Sequence[Plan],
-    given: Mapping[str, QParams | Statistics],
-    /,
-) -> Mapping[str, QParams]:
-    """Return qparams as they are given, or chosen from statistics; see `fake_quant`."""
+    program: Program, config: Config, given: Mapping[str, QParams | Statistics], /
+) -> tuple[list[Plan], Mapping[str, QParams]]:
+    """Return plans, and qparams as given or chosen from statistics; see `fake_quant`.
+
+    Raises
+    ------
+    QuantError
+        If static sites have none, or there are some of others.
+    """
+    sites = sites_of(program.closed, program.is_weight)
+    plans = config.plans(sites)
     used: Mapping[str, Any] = given
     if any(isinstance(one, Statistics) for one in given.values()):
         used = chosen_qparams(program, plans, given)
     check_qparams(sites, plans, used)
-    return used
+    return plans, used
 
 
 def chosen_qparams(

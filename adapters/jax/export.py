@@ -11,17 +11,13 @@ from jax import export as jax_export
 
 from qcore import QParams
 from qcore.adapters.given_path import path_to_write
-from qcore.adapters.jax.calibration import settled_qparams
 from qcore.adapters.jax.calls import Closed
-from qcore.adapters.jax.config import as_config
+from qcore.adapters.jax.exported_call import ExportedCall, exported_call
 from qcore.adapters.jax.folding import folded
-from qcore.adapters.jax.given import by_site
 from qcore.adapters.jax.integer_dot import QuantizedDot, check_quantized_dot
 from qcore.adapters.jax.plans import by_index
-from qcore.adapters.jax.program import Program, is_array, traced
+from qcore.adapters.jax.program import is_array
 from qcore.adapters.jax.rounding import Rounding
-from qcore.adapters.jax.sites import sites_of
-from qcore.errors import QuantError
 from qcore.files import written_atomically
 from qcore.statistics import Statistics
 
@@ -93,34 +89,28 @@ def export(
     """
     check_quantized_dot(quantized_dot)
     target = None if path is None else path_to_write(path)
-    # The leaves of named arguments come in the order of names.
-    config, named = as_config(config), dict(sorted((kwargs or {}).items()))
-    call = traced(f, config.weights, args, named)
-    check_weights(call)
-    sites = sites_of(call.closed, call.is_weight)
-    plans = config.plans(sites)
-    used = settled_qparams(call, sites, plans, by_site(qparams, "qparams"))
-    found = by_index(plans)
-    visitor = Rounding(found, used, quantized_dot)
+    call = exported_call(f, qparams, args, config, kwargs)
+    found, program = by_index(call.plans), call.program
+    visitor = Rounding(found, call.qparams, quantized_dot)
 
     def quantized(*leaves: Any) -> list[jax.Array]:
-        whole = replace(call, leaves=list(leaves))
+        whole = replace(program, leaves=list(leaves))
         result, _ = whole.run("fake_quant", frozenset(found), visitor, None)
         return [x for x in jax.tree.leaves(result) if isinstance(x, jax.Array)]
 
-    closed = jax.make_jaxpr(quantized)(*call.leaves)
+    closed = jax.make_jaxpr(quantized)(*program.leaves)
     rounded = Closed(closed.jaxpr, list(map(jnp.asarray, closed.consts)))
 
-    def program(*args: Any, **kwargs: Any) -> Any:
+    def weightless(*args: Any, **kwargs: Any) -> Any:
         given = iter(jax.tree.leaves((args, kwargs)))
         leaves = [
             jnp.asarray(leaf) if is_weight else next(given)
-            for leaf, is_weight in zip(call.leaves, call.is_weight, strict=True)
+            for leaf, is_weight in zip(program.leaves, program.is_weight, strict=True)
         ]
-        return call.restored(folded(rounded, leaves))
+        return program.restored(folded(rounded, leaves))
 
-    kept_args, kept_kwargs = _taken(call, args, named)
-    exporting = jax_export.export(jax.jit(program), platforms=platforms)
+    kept_args, kept_kwargs = _taken(call)
+    exporting = jax_export.export(jax.jit(weightless), platforms=platforms)
     exported = exporting(*kept_args, **kept_kwargs)
     if target is not None:
         content = exported.serialize()
@@ -129,33 +119,18 @@ def export(
     return exported
 
 
-def check_weights(call: Program, /) -> None:
-    """Raise QuantError unless all weights of a call are arrays."""
-    shapes = [
-        leaf
-        for leaf, is_weight in zip(call.leaves, call.is_weight, strict=True)
-        if is_weight and isinstance(leaf, jax.ShapeDtypeStruct)
-    ]
-    if shapes:
-        raise QuantError(
-            "weights must be arrays to be exported; "
-            f"{len(shapes)} are shapes such as {shapes[0]}."
-        )
-
-
-def _taken(
-    call: Program, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[list[Any], dict[str, Any]]:
+def _taken(call: ExportedCall) -> tuple[list[Any], dict[str, Any]]:
     """Return the arguments that hold arrays and no weights, as shapes."""
-    mask = iter(call.is_weight)
+    mask = iter(call.program.is_weight)
     kept: dict[Any, Any] = {}
-    named = [*enumerate(args), *kwargs.items()]
-    for name, argument in named:
+    for name, argument in [*enumerate(call.args), *call.kwargs.items()]:
         leaves = jax.tree.leaves(argument)
         is_weight = [next(mask) for leaf in leaves if is_array(leaf)]
         if is_weight and not any(is_weight):
             kept[name] = jax.tree.map(_shape, argument)
-    positional = [kept.pop(number) for number in range(len(args)) if number in kept]
+    positional = [
+        kept.pop(number) for number in range(len(call.args)) if number in kept
+    ]
     return positional, kept
 
 

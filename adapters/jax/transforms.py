@@ -83,9 +83,7 @@ def fake_quant(
     @wraps(f, updated=())
     def quantized(*args: Any, **kwargs: Any) -> Any:
         program = traced(f, config.weights, args, kwargs)
-        sites = sites_of(program.closed, program.is_weight)
-        plans = config.plans(sites)
-        used = settled_qparams(program, sites, plans, given)
+        plans, used = settled_qparams(program, config, given)
         found = by_index(plans)
         visitor = Rounding(found, used, quantized_dot)
         outputs, _ = program.run("fake_quant", frozenset(found), visitor, None)

@@ -10,18 +10,14 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from qcore import QParams
-from qcore.adapters.jax.calibration import settled_qparams
 from qcore.adapters.jax.calls import Closed
-from qcore.adapters.jax.config import Plan, as_config
-from qcore.adapters.jax.export import check_weights
-from qcore.adapters.jax.given import by_site
+from qcore.adapters.jax.config import Plan
+from qcore.adapters.jax.exported_call import ExportedCall, exported_call
 from qcore.adapters.jax.onnx.builder import Builder
 from qcore.adapters.jax.onnx.quantizing import opset_needed
 from qcore.adapters.jax.onnx.writer import Writer, is_key, known
 from qcore.adapters.jax.parameters import leaf_name
-from qcore.adapters.jax.program import Program as Call
-from qcore.adapters.jax.program import is_array, traced
-from qcore.adapters.jax.sites import sites_of
+from qcore.adapters.jax.program import Program, is_array
 from qcore.errors import QuantError
 from qcore.statistics import Statistics
 
@@ -41,13 +37,8 @@ def onnx_model(
     """Return the model that `export_onnx` writes; it raises the same errors."""
     if opset is not None and opset < EARLIEST_OPSET:
         raise QuantError(f"`opset` must be at least {EARLIEST_OPSET}; got {opset}.")
-    # The leaves of named arguments come in the order of names.
-    config, named = as_config(config), dict(sorted((kwargs or {}).items()))
-    call = traced(f, config.weights, args, named)
-    check_weights(call)
-    sites = sites_of(call.closed, call.is_weight)
-    plans = config.plans(sites)
-    used = settled_qparams(call, sites, plans, by_site(qparams, "qparams"))
+    call = exported_call(f, qparams, args, config, kwargs)
+    program, plans, used = call.program, call.plans, call.qparams
     builder = Builder(
         max([opset or EARLIEST_OPSET, *_opsets(plans, used)]),
         getattr(f, "__name__", "function"),
@@ -55,7 +46,7 @@ def onnx_model(
     writer = Writer(builder, plans, used)
     inputs = []
     for name, leaf, is_weight in zip(
-        _names(f, args, named), call.leaves, call.is_weight, strict=True
+        _names(f, call), program.leaves, program.is_weight, strict=True
     ):
         if is_weight:
             array = known(leaf)
@@ -68,13 +59,13 @@ def onnx_model(
             )
         else:
             inputs.append(builder.input(name, leaf.shape, leaf.dtype))
-    outputs = writer.run(Closed(call.closed.jaxpr, call.closed.consts), inputs)
+    outputs = writer.run(Closed(program.closed.jaxpr, program.closed.consts), inputs)
     if writer.unsupported:
         raise QuantError(
             "every primitive must have an operator of ONNX to be exported; "
             f"{'; '.join(writer.unsupported)}."
         )
-    for name, x in zip(_output_names(call), outputs, strict=True):
+    for name, x in zip(_output_names(program), outputs, strict=True):
         builder.output(x, name)
     return _finished(builder)
 
@@ -87,12 +78,10 @@ def _opsets(plans: list[Plan], qparams: Mapping[str, QParams]) -> Iterator[int]:
         yield opset_needed(plan, spec)
 
 
-def _names(
-    f: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Iterator[str]:
+def _names(f: Callable[..., Any], call: ExportedCall) -> Iterator[str]:
     """Yield a name of each array of the arguments: that of the argument, and a path."""
-    given = [*_parameters(f, len(args)), *kwargs]
-    for number, argument in enumerate((*args, *kwargs.values())):
+    given = [*_parameters(f, len(call.args)), *call.kwargs]
+    for number, argument in enumerate((*call.args, *call.kwargs.values())):
         for path, leaf in jax.tree_util.tree_leaves_with_path(argument):
             if is_array(leaf):
                 yield _joined(given[number], path)
@@ -111,9 +100,9 @@ def _parameters(f: Callable[..., Any], count: int) -> list[str]:
     return [*names[:count], *(f"input{n}" for n in range(len(names), count))]
 
 
-def _output_names(call: Call) -> list[str]:
-    markers = [object() for _ in call.closed.jaxpr.outvars]
-    result = jax.tree_util.tree_leaves_with_path(call.restored(markers))
+def _output_names(program: Program) -> list[str]:
+    markers = [object() for _ in program.closed.jaxpr.outvars]
+    result = jax.tree_util.tree_leaves_with_path(program.restored(markers))
     return [_joined("output", path) for path, leaf in result if leaf in markers]
 
 
