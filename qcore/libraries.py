@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 
 from array_api_compat import array_namespace
+from array_api_compat import device as device_of
 
-from qcore.typing import Array, Namespace
+from qcore.typing import Array, Device, Namespace
 
 
 def _always(_: Array) -> bool:
@@ -37,11 +38,14 @@ class Library:
         Whether an array holds values now, rather than stand for those of a later run.
     detached
         The same values, cut off from what computed them: no gradient flows.
+    one_device
+        Where an array lies; None if on several devices, or, traced, on none.
     """
 
     arithmetic: Callable[[], AbstractContextManager[object]] = nullcontext
     is_concrete: Callable[[Array], bool] = _always
     detached: Callable[[Array], Array] = _same
+    one_device: Callable[[Array], Device | None] = device_of
 
 
 _PLAIN = Library()
@@ -100,6 +104,11 @@ def is_concrete(x: Array, xp: Namespace, /) -> bool:
 def detached(x: Array, xp: Namespace, /) -> Array:
     """Return the values of `x` without the graph of a library that differentiates."""
     return _libraries.get(library_name(xp), _PLAIN).detached(x)
+
+
+def one_device(x: Array, xp: Namespace, /) -> Device | None:
+    """Return the device of `x`, or None if that is not one (traced, spread)."""
+    return _libraries.get(library_name(xp), _PLAIN).one_device(x)
 
 
 def check_library(x: Array, xp: Namespace, what: str, /) -> None:

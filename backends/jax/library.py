@@ -22,12 +22,19 @@ from qcore.transfer import to_host
 
 NAME = "jax.numpy"
 
+
+def _one_device(x: jax.Array) -> jax.Device | None:
+    found = getattr(x, "device", None)  # else of many a sharding; what is traced: none
+    return found if isinstance(found, jax.Device) else None
+
+
 register_library(
     NAME,
     Library(
         arithmetic=lambda: jax.enable_x64(True),
         is_concrete=lambda x: not isinstance(x, jax.core.Tracer),
         detached=jax.lax.stop_gradient,
+        one_device=_one_device,
     ),
 )
 

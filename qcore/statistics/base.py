@@ -4,11 +4,9 @@ from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from typing import Any, ClassVar, Self
 
-from array_api_compat import device as device_of
-
 from qcore.arithmetic import broadcast, check_floating, dtype_name
 from qcore.granularity import Granularity, PerTensor
-from qcore.libraries import arithmetic, detached, library_name, namespace
+from qcore.libraries import arithmetic, detached, library_name, namespace, one_device
 from qcore.transfer import from_host, to_host, transfer
 from qcore.typing import Array, Device, Namespace
 
@@ -200,8 +198,8 @@ def _restored(
 
 
 def _devices(x: Array, y: Array) -> list[tuple[str, str, str]]:
-    """Return what to compare; nothing, where an array is traced and has no device."""
-    mine, theirs = device_of(x), device_of(y)
+    """Return what to compare; nothing, where an array is traced or on several."""
+    mine, theirs = (one_device(one, namespace(one)) for one in (x, y))
     if mine is None or theirs is None:
         return []
     return [("device", str(mine), str(theirs))]
