@@ -20,8 +20,8 @@ def refuse_quantized(model: ir.Model, /) -> None:
     QuantError
         It names the first node.
     """
-    bodies = (model.graph, *model.functions.values())
-    for node in chain.from_iterable(body.all_nodes() for body in bodies):
+    inside = (function.all_nodes() for function in model.functions.values())
+    for node in chain(model.graph.all_nodes(), *inside):
         if node.op_type in _NODES or node.op_type.startswith(_KERNELS):
             raise QuantError(
                 f"`model` must be a float model; {node.op_type} {node.name!r} "

@@ -50,5 +50,12 @@ def _number(role: str, module: nn.Module | None, of: str) -> int:
     if of == "weight":
         output = 0 if module is None else weight_axis(module)
         return output if role == "output" else 1 - output
-    # From the end, where a batch axis may be missing.
+    return channel_axis(module)
+
+
+def channel_axis(module: nn.Module | None, /) -> int:
+    """Return the axis of channels in what a layer takes and gives.
+
+    It counts from the end, for a batch axis may be missing.
+    """
     return -1 - len(module.kernel_size) if isinstance(module, _ConvNd) else -1

@@ -10,11 +10,11 @@ from torch import nn
 
 from qcore.adapters.progress import terminal_bar
 from qcore.adapters.torch.calibration.model import ForwardLoop, runner
+from qcore.adapters.torch.configuration.axis_roles import channel_axis
 from qcore.adapters.torch.given_model import check_model, innermost
 from qcore.adapters.torch.recovery.layers import (
     Layer,
     add_to_bias,
-    channel_axis,
     is_layer,
 )
 from qcore.adapters.torch.recovery.replay import Replay, replaying, unquantized
@@ -99,7 +99,7 @@ def correct_biases(model: nn.Module, forward_loop: ForwardLoop, /) -> nn.Module:
     return model
 
 
-def _check_apart(names: Mapping[nn.Module, str]) -> None:
+def _check_apart(names: Mapping[Layer, str]) -> None:
     """Refuse layers that share a bias: what corrects one would spoil the other."""
     owners: dict[torch.Tensor, str] = {}
     for layer, name in names.items():

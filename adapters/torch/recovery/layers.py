@@ -20,11 +20,6 @@ def is_layer(module: nn.Module, /) -> TypeGuard[Layer]:
     return isinstance(module, QuantMixin) and isinstance(module, nn.Linear | _ConvNd)
 
 
-def channel_axis(layer: Layer, /) -> int:
-    """Return the axis of the output's channels, from the end: batches may be none."""
-    return -1 - len(layer.kernel_size) if isinstance(layer, _ConvNd) else -1
-
-
 def output_channels(layer: Layer, /) -> int:
     """Return how many channels the output has."""
     return layer.out_channels if isinstance(layer, _ConvNd) else layer.out_features
