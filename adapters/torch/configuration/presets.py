@@ -68,7 +68,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 name               input                                  weight
 =================  =====================================  ==========================
 int8, the default  8 bits with a zero point, by mse       8 bits per output channel
-int8_power_of_two  as int8, scales are powers of two  as int8, likewise
+int8_power_of_two  as int8, scales are powers of two      as int8, likewise
 int8_symmetric     8 bits without one, as TensorRT needs  8 bits per output channel
 uint8              as int8, codes from 0                  8 bits per output channel
 float8_e4m3fn      per tensor, to the largest magnitude   per output channel
