@@ -105,10 +105,16 @@ def selection(command: Container) -> None:
         help="which of Conv,Gemm,MatMul ... become int8 (all)",
     )
     command.add_argument(
+        "--include",
+        metavar="NAME",
+        action="append",
+        help="a node or operator for int8, others stay float; repeatable",
+    )
+    command.add_argument(
         "--exclude",
         metavar="NAME",
         action="append",
-        help="a node that stays float; * and ? match; repeatable",
+        help="one that stays float; * and ? match; repeatable",
     )
     command.add_argument(
         "--keep-existing",
@@ -119,7 +125,9 @@ def selection(command: Container) -> None:
 
 def selected(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return that choice, as far as it was made."""
-    return _given(arguments, "target", "op_types", "exclude", "keep_existing")
+    return _given(
+        arguments, "target", "op_types", "include", "exclude", "keep_existing"
+    )
 
 
 def collection(command: Container) -> None:

@@ -13,6 +13,7 @@ from qcore.adapters.onnx.model_file import Source
 from qcore.adapters.onnx.planning import plan_prepared, refuse_idle
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.progress import Progress, sample_bar
+from qcore.adapters.onnx.selection import Selection
 from qcore.adapters.onnx.targets import find_target
 from qcore.adapters.onnx.tensors import tensors_by_name
 from qcore.adapters.onnx.watching import watching
@@ -30,6 +31,7 @@ def calibrate(
     tensors: Collection[str] | None = None,
     target: str = "onnxruntime",
     op_types: Collection[str] | None = None,
+    include: Collection[str] = (),
     exclude: Collection[str] = (),
     keep_existing: bool = False,
     statistics: Kind = Histogram,
@@ -56,7 +58,7 @@ def calibrate(
         gives ``None``.
     tensors : collection of str, optional
         Which to calibrate; by default those that `quantize` needs.
-    target, op_types, exclude, keep_existing
+    target, op_types, include, exclude, keep_existing
         As in `plan`: they tell which tensors those are.
     statistics : type, optional
         What is collected: ``qcore.Histogram`` or ``qcore.Range``.
@@ -81,7 +83,7 @@ def calibrate(
     prepared = prepare(model, keep_existing=keep_existing)
     if tensors is None:
         rules = find_target(target)
-        plan = plan_prepared(prepared, rules, op_types=op_types, exclude=exclude)
+        plan = plan_prepared(prepared, rules, Selection(op_types, include, exclude))
         refuse_idle(plan, rules)
         tensors = plan.sources
     return calibrate_prepared(

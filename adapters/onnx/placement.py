@@ -39,6 +39,9 @@ SEVERAL_RESULTS = frozenset({"Split"})
 Known = Callable[[ir.Value], bool]
 """Answers whether the range of a tensor is known."""
 
+Excludes = Callable[[ir.Node], bool]
+"""Answers whether a node is to stay float."""
+
 
 class Placement(NamedTuple):
     """The nodes that carry codes and the tensors to quantize, in the graph's order."""
@@ -47,10 +50,12 @@ class Placement(NamedTuple):
     quantized: list[ir.Value]
 
 
-def place(graph: ir.Graph, compute: set[ir.Node], known: Known) -> Placement:
+def place(
+    graph: ir.Graph, compute: set[ir.Node], known: Known, excludes: Excludes
+) -> Placement:
     """Return where codes go, given the nodes that compute in 8 bits."""
     quantized = {value for node in compute for value in in_codes(node)}
-    able = _able_to_carry(graph, compute, quantized, known)
+    able = _able_to_carry(graph, compute, quantized, known, excludes)
     merged: set[ir.Value] = set()
     carriers = []
     for node in reversed(graph):
@@ -70,13 +75,17 @@ def in_codes(node: ir.Node) -> tuple[ir.Value, ...]:
 
 
 def _able_to_carry(
-    graph: ir.Graph, compute: set[ir.Node], quantized: set[ir.Value], known: Known
+    graph: ir.Graph,
+    compute: set[ir.Node],
+    quantized: set[ir.Value],
+    known: Known,
+    excludes: Excludes,
 ) -> set[ir.Node]:
     """Return the nodes all of whose activations can come in codes."""
     able = set()
     coded = set(quantized)
     for node in graph:
-        if carries(node):
+        if carries(node) and not excludes(node):
             values = activations(node)
             ranged = merges_with_producer(node) or all(map(known, values))
             if coded.issuperset(values) and ranged:

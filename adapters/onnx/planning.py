@@ -1,7 +1,6 @@
 """Decide what of a model is to compute in 8 bits."""
 
 from collections.abc import Collection, Iterator, Mapping
-from fnmatch import fnmatchcase
 
 import onnx_ir as ir
 
@@ -13,9 +12,10 @@ from qcore.adapters.onnx.plan import KeptFloat, Plan
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.ranges import find_statistics
 from qcore.adapters.onnx.reading import place_at_readers
+from qcore.adapters.onnx.selection import Selection
 from qcore.adapters.onnx.sharing import share
 from qcore.adapters.onnx.targets import Target, find_target
-from qcore.errors import QuantError, nearest
+from qcore.errors import QuantError
 from qcore.statistics import Statistics
 
 
@@ -26,6 +26,7 @@ def plan(
     statistics: Mapping[str, Statistics] | None = None,
     target: str = "onnxruntime",
     op_types: Collection[str] | None = None,
+    include: Collection[str] = (),
     exclude: Collection[str] = (),
     keep_existing: bool = False,
 ) -> Plan:
@@ -45,8 +46,11 @@ def plan(
     op_types : collection of str, optional
         Which of the operators that the target computes in 8 bits may do so; all by
         default: Conv, Gemm and MatMul, and but for onnxruntime ConvTranspose.
+    include : collection of str, optional
+        Which products may do so, by name or operator; ``*`` and ``?`` stand for any
+        characters. All by default.
     exclude : collection of str, optional
-        Names of nodes that stay float; ``*`` and ``?`` stand for any characters.
+        Nodes that stay float, named in the same way; products and others.
     keep_existing : bool, optional
         Take a model that holds nodes on codes already; they stay as they are, and so
         does what they feed with weights.
@@ -55,38 +59,34 @@ def plan(
     ------
     QuantError
         If the model cannot be read or is quantized already, the target is not known, an
-        operator is none of its, or a name in `exclude` is not that of one.
+        operator is none of its, or `include` or `exclude` match no node.
     """
     return plan_prepared(
         prepare(model, keep_existing=keep_existing),
         find_target(target),
+        Selection(op_types, include, exclude),
         statistics=statistics,
-        op_types=op_types,
-        exclude=exclude,
     )
 
 
 def plan_prepared(
     model: ir.Model,
     target: Target,
+    selection: Selection,
     *,
     statistics: Mapping[str, Statistics] | None = None,
-    op_types: Collection[str] | None = None,
-    exclude: Collection[str] = (),
 ) -> Plan:
     """Return the plan for a model that `prepare` gave."""
     graph = model.graph
+    selection.check(graph, target)
     able = target.compute
     candidates = [node for node in graph.all_nodes() if is_standard(node, *able)]
-    op_types = able if op_types is None else op_types
-    _check_choice(candidates, target, op_types, exclude)
 
     def known(value: ir.Value) -> bool:
         return statistics is None or find_statistics(value, statistics) is not None
 
     def reasons(node: ir.Node) -> Iterator[Reason]:
-        yield None if written_as(node) in op_types else "its operator was not chosen"
-        yield "it is excluded" if _is_excluded(node, exclude) else None
+        yield selection.why_float(node)
         yield None if node.graph is graph else "it lies inside another operator"
         yield why_float(node, target)
         yield _uncalibrated(_read(node, target), known)
@@ -94,9 +94,9 @@ def plan_prepared(
     why = {node: next(filter(None, reasons(node)), None) for node in candidates}
     compute = [node for node in candidates if why[node] is None]
     carriers, quantized = (
-        place(graph, set(compute), known)
+        place(graph, set(compute), known, selection.excludes)
         if target.carries
-        else place_at_readers(graph, set(compute), known, target)
+        else place_at_readers(graph, set(compute), known, target, selection.excludes)
     )
     return Plan(
         compute=tuple(str(node.name) for node in compute),
@@ -125,28 +125,3 @@ def _read(node: ir.Node, target: Target) -> tuple[ir.Value, ...]:
 def _uncalibrated(values: tuple[ir.Value, ...], known: Known) -> Reason:
     unknown = [value.name for value in values if not known(value)]
     return f"{unknown[0]!r} was not calibrated" if unknown else None
-
-
-def _is_excluded(node: ir.Node, exclude: Collection[str]) -> bool:
-    return any(fnmatchcase(str(node.name), pattern) for pattern in exclude)
-
-
-def _check_choice(
-    candidates: list[ir.Node],
-    target: Target,
-    op_types: Collection[str],
-    exclude: Collection[str],
-) -> None:
-    for op_type in op_types:
-        if op_type not in target.compute:
-            raise QuantError(
-                f"`op_types` must be among {', '.join(target.compute)}; "
-                f"got {op_type!r}."
-            )
-    names = [str(node.name) for node in candidates]
-    for pattern in exclude:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise QuantError(
-                f"`exclude` must name a {' or '.join(target.compute)} of the model; "
-                f"got {pattern!r}: {nearest(pattern, names)}"
-            )

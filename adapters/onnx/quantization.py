@@ -20,6 +20,7 @@ from qcore.adapters.onnx.planning import plan_prepared, refuse_idle
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.progress import Progress
 from qcore.adapters.onnx.ranges import activation_mean_ratios, activation_qparams
+from qcore.adapters.onnx.selection import Selection
 from qcore.adapters.onnx.targets import find_target
 from qcore.adapters.onnx.weights import OUTPUT, WeightSpec
 from qcore.errors import QuantError
@@ -41,6 +42,7 @@ def quantize(
     weight_method: str = OUTPUT,
     per_channel: bool = True,
     op_types: Collection[str] | None = None,
+    include: Collection[str] = (),
     exclude: Collection[str] = (),
     keep_existing: bool = False,
     progress: Progress | None = None,
@@ -83,7 +85,7 @@ def quantize(
         layer changes least, ``"minmax"``, ``"mse"``, ``"percentile"`` …
     per_channel : bool, optional
         One scale for each output channel of a weight, or one for all.
-    op_types, exclude, keep_existing
+    op_types, include, exclude, keep_existing
         As in `plan`.
     progress : callable, optional
         As in `calibrate`.
@@ -109,12 +111,11 @@ def quantize(
     decide(ONE_VALUE, "float32")
     check_weight_method(weight_method)
     prepared = prepare(model, keep_existing=keep_existing)
-    needed = plan_prepared(prepared, rules, op_types=op_types, exclude=exclude)
+    selection = Selection(op_types, include, exclude)
+    needed = plan_prepared(prepared, rules, selection)
     refuse_idle(needed, rules)
     statistics = _statistics(prepared, needed, statistics_or_data, progress)
-    plan = plan_prepared(
-        prepared, rules, statistics=statistics, op_types=op_types, exclude=exclude
-    )
+    plan = plan_prepared(prepared, rules, selection, statistics=statistics)
     refuse_idle(plan, rules)
     qparams = activation_qparams(prepared.graph, plan, statistics, decide)
     ratios = activation_mean_ratios(prepared.graph, plan, statistics)

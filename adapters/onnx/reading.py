@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from qcore.adapters.onnx.constants import is_constant
 from qcore.adapters.onnx.operands import activations, is_standard
-from qcore.adapters.onnx.placement import Known, Placement
+from qcore.adapters.onnx.placement import Excludes, Known, Placement
 from qcore.adapters.onnx.targets import Target
 from qcore.adapters.onnx.tensors import tensors
 
@@ -16,7 +16,11 @@ _FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 
 
 def place_at_readers(
-    graph: ir.Graph, compute: set[ir.Node], known: Known, target: Target
+    graph: ir.Graph,
+    compute: set[ir.Node],
+    known: Known,
+    target: Target,
+    excludes: Excludes,
 ) -> Placement:
     """Return which nodes beside products read codes, and the tensors to quantize."""
     quantized = {value for node in compute for value in activations(node)}
@@ -27,7 +31,7 @@ def place_at_readers(
             values = list(activations(node))
         elif is_standard(node, "Add"):
             values = _summed(node, compute, target.sums)
-        if values and all(map(known, values)):
+        if values and all(map(known, values)) and not excludes(node):
             quantized.update(values)
             readers.append(node)
     return Placement(readers, [v for v in tensors(graph) if v in quantized])
