@@ -4,6 +4,7 @@ from qcore.errors import StatisticsError
 from qcore.libraries import arithmetic, check_library, namespace
 from qcore.methods.density import second_moment
 from qcore.methods.grid_error import grid_error
+from qcore.similarity import decibels
 from qcore.spec import QParams
 from qcore.statistics import Histogram
 from qcore.typing import Array, Namespace
@@ -70,7 +71,7 @@ def expected_error(
         parts = grid_error(counts, scale / width, below, fmt, power, xp=xp)
         error = parts.inside + clipping_weight * parts.clipped
         if metric == "sqnr":
-            return 10 * xp.log10(second_moment(counts, xp=xp) / error)
+            return decibels(second_moment(counts, xp=xp), error, xp=xp)
         n = xp.astype(statistics.zeros + xp.sum(counts, axis=(1, 2)), xp.float64)
         return error * width**power / n
 

@@ -12,6 +12,7 @@ from qcore.adapters import onnx
 from qcore.adapters.demo.digits import Digits, model_file
 from qcore.adapters.demo.onnxruntime import run
 from qcore.methods.registry import find_method
+from qcore.similarity import Similarity
 from qcore.statistics import Histogram, Statistics
 
 BATCH = 32  # any number gives the same statistics
@@ -73,7 +74,7 @@ def compare(
                 method=method,
                 accuracy=_share(told, digits.labels),
                 agreement=_share(told, answers),
-                sqnr=_sqnr(wanted, logits),
+                sqnr=float(Similarity.of(wanted, logits).sqnr),
                 size=target.stat().st_size,
                 seconds=seconds,
             )
@@ -91,9 +92,3 @@ def histogram_methods() -> list[str]:
 
 def _share(told: np.ndarray, right: np.ndarray) -> float:
     return float(np.mean(told == right))
-
-
-def _sqnr(wanted: np.ndarray, got: np.ndarray) -> float:
-    """Return the mean square of a signal over that of its error, in dB."""
-    signal = wanted.astype(np.float64)
-    return float(10 * np.log10(np.sum(signal**2) / np.sum((signal - got) ** 2)))

@@ -4,7 +4,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from math import inf, isnan, log10, nan
+from functools import reduce
+from math import inf, isnan
+from operator import add
 from typing import Any
 
 import torch
@@ -19,6 +21,7 @@ from qcore.adapters.torch.nn.modules.tensor_quantizer import TensorQuantizer
 from qcore.adapters.torch.quantizer.kept_stages import keeping_stages
 from qcore.adapters.torch.quantizer.lookup import named_quantizers
 from qcore.errors import NoDataError
+from qcore.similarity import Similarity
 
 Metric = Callable[[nn.Module, Any], float]
 """Called with the model and the loader."""
@@ -222,28 +225,21 @@ def _sqnr(
     enable: Callable[[Sequence[TensorQuantizer]], None],
 ) -> dict[str | None, float]:
     """Return signal over noise of the output under each setting, in dB."""
-    signal, noise = None, dict.fromkeys(settings, 0.0)
+    parts: dict[str | None, list[Similarity]] = {name: [] for name in settings}
+    batch = None
     for batch in terminal_bar(loader, "sensitivity", "batch"):
         enable([])
-        wanted = [x.double() for x in _tensors(feed(model, batch))]
-        signal = (signal or 0.0) + sum(float((x * x).sum()) for x in wanted)
+        wanted = [x.cpu() for x in _tensors(feed(model, batch))]
         for name, chosen in settings.items():
             enable(chosen)
-            got = _tensors(feed(model, batch))
-            noise[name] += sum(
-                float((x - y).square().sum()) for x, y in zip(wanted, got, strict=True)
-            )
-    if signal is None:
+            got = [x.cpu() for x in _tensors(feed(model, batch))]
+            parts[name] += map(Similarity.of, wanted, got)
+    if batch is None:
         raise NoDataError("`loader` must hold batches; got none.")
-    return {name: _decibels(signal, lost) for name, lost in noise.items()}
-
-
-def _decibels(signal: float, noise: float) -> float:
-    if isnan(signal) or isnan(noise):
-        return nan
-    if noise == 0:
-        return inf
-    return 10 * log10(signal / noise) if signal else -inf
+    return {
+        name: float(reduce(add, seen).sqnr) if seen else inf
+        for name, seen in parts.items()
+    }
 
 
 def _tensors(output: Any) -> list[torch.Tensor]:
