@@ -38,6 +38,7 @@ FRAMEWORKS = {
     "adapters/jax/uses.py": {"numpy"},
     "adapters/jax/weight_qparams.py": {"numpy"},
     "adapters/onnx": {"numpy", "onnx_ir", "onnxscript", "onnxruntime"},
+    "adapters/onnx/pillow.py": {"PIL"},
 }
 
 # No framework: the namespaces of all of them.

@@ -7,9 +7,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import onnx_ir as ir
 
-from qcore.adapters.onnx.feeds import Data, count, open_feeds
+from qcore.adapters.onnx.feeds import Data, open_feeds
 from qcore.adapters.onnx.inputs import Feed, conform, inputs_of
 from qcore.adapters.onnx.model_file import Source
+from qcore.adapters.onnx.picking import pick_samples
 from qcore.adapters.onnx.planning import plan_prepared, refuse_idle
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.progress import Progress, sample_bar
@@ -34,6 +35,7 @@ def calibrate(
     include: Collection[str] = (),
     exclude: Collection[str] = (),
     keep_existing: bool = False,
+    samples: int | None = None,
     statistics: Kind = Histogram,
     progress: Progress | None = None,
     **options: Any,
@@ -55,11 +57,14 @@ def calibrate(
         An iterable, such as a DataLoader of PyTorch, gives dicts of arrays by input,
         sequences in the order of the inputs (labels may follow), or arrays of the only
         one; ``get_next`` of an onnxruntime CalibrationDataReader gives dicts, until it
-        gives ``None``.
+        gives ``None``. `ImageFolder` and `TextFile` make arrays of what they read.
     tensors : collection of str, optional
         Which to calibrate; by default those that `quantize` needs.
     target, op_types, include, exclude, keep_existing
         As in `plan`: they tell which tensors those are.
+    samples : int, optional
+        How many to use at most, all by default. Of a file, a folder or a list they are
+        spread evenly, of a stream they are the first. A batch is one sample.
     statistics : type, optional
         What is collected: ``qcore.Histogram`` or ``qcore.Range``.
     progress : callable, optional
@@ -90,6 +95,7 @@ def calibrate(
         prepared,
         data,
         tensors,
+        samples=samples,
         statistics=statistics,
         progress=progress,
         options=options,
@@ -101,6 +107,7 @@ def calibrate_prepared(
     data: Data,
     tensors: Collection[str],
     *,
+    samples: int | None = None,
     statistics: Kind = Histogram,
     progress: Progress | None = None,
     options: Mapping[str, Any] = MappingProxyType({}),
@@ -108,12 +115,11 @@ def calibrate_prepared(
     """Return statistics by tensor, of a model that `prepare` gave."""
     inputs = inputs_of(model.graph)
     watched = _find(model.graph, tensors)
-    feeds = open_feeds(data, inputs)
-    samples = (progress or sample_bar)(feeds, count(feeds))
+    feeds, total = pick_samples(open_feeds(data, inputs), samples)
     states: dict[str, Any] = {}
-    number = -1
+    number = None
     with watching(model, watched) as watch:
-        for number, sample in enumerate(samples):
+        for number, sample in (progress or sample_bar)(feeds, total):
             place = f"in sample {number}"
             feed = conform(sample, inputs, place)
             for name, values in watch(feed, place).items():
@@ -123,7 +129,7 @@ def calibrate_prepared(
                     else statistics.of(values, **options)
                 )
                 _check_finite(states[name], name, place, feed)
-    if number < 0:
+    if number is None:
         raise QuantError("`data` must hold at least one sample; it has none.")
     return states
 

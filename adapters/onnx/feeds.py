@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-import numpy as np
-
 from qcore.adapters.onnx.folder import FolderFeeds
+from qcore.adapters.onnx.images import ImageFolder
 from qcore.adapters.onnx.inputs import Feed, Input
 from qcore.adapters.onnx.npz import open_npz
+from qcore.adapters.onnx.picking import KnownFeeds
+from qcore.adapters.onnx.texts import TextFile
 from qcore.errors import QuantError
 
 
@@ -23,7 +24,10 @@ class DataReader(Protocol):
 Sample: TypeAlias = Feed | Sequence[Any] | Any
 """Arrays by input, or in the order of the inputs, or the array of the only one."""
 
-Data: TypeAlias = str | os.PathLike[str] | Iterable[Sample] | DataReader
+
+Data: TypeAlias = (
+    str | os.PathLike[str] | ImageFolder | TextFile | Iterable[Sample] | DataReader
+)
 
 
 def open_feeds(data: Data, inputs: Sequence[Input]) -> Iterable[Feed]:
@@ -39,36 +43,51 @@ def open_feeds(data: Data, inputs: Sequence[Input]) -> Iterable[Feed]:
         return FolderFeeds(path, inputs) if path.is_dir() else open_npz(path, inputs)
     if hasattr(data, "get_next"):
         return iter(data.get_next, None)
+    if isinstance(data, ImageFolder | TextFile):
+        return data.feeds(inputs)
     # An array is no list of samples: it may well be just one.
-    if isinstance(data, Iterable) and not isinstance(data, Mapping | np.ndarray):
-        return NamedFeeds(data, inputs)
+    if not (isinstance(data, Mapping) or hasattr(data, "__array__")):
+        if hasattr(data, "__getitem__") and isinstance(data, Sized):
+            return ListedFeeds(data, inputs)
+        if isinstance(data, Iterable):
+            return StreamedFeeds(data, inputs)
     raise QuantError(
         "`data` must be an .npz file, a folder, an iterable of samples, or have a "
         f"method get_next; got {type(data).__name__}."
     )
 
 
-class NamedFeeds:
+class ListedFeeds(KnownFeeds):
+    """Samples of a list, or of a Dataset of PyTorch, by input."""
+
+    def __init__(self, samples: Any, inputs: Sequence[Input]) -> None:
+        self.samples, self.inputs = samples, inputs
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def pick(self, numbers: Iterable[int]) -> Iterator[Feed]:
+        """Yield the samples of these numbers."""
+        return (by_input(self.samples[n], self.inputs) for n in numbers)
+
+
+class StreamedFeeds:
     """Samples of an iterable, such as a DataLoader of PyTorch, by input."""
 
     def __init__(self, samples: Iterable[Sample], inputs: Sequence[Input]) -> None:
-        self.samples, self.names = samples, [i.name for i in inputs]
+        self.samples, self.inputs = samples, inputs
+
+    def __len__(self) -> int:
+        return len(self.samples)  # type: ignore[arg-type]  # TypeError if unknown
 
     def __iter__(self) -> Iterator[Feed]:
-        return map(self._named, self.samples)
-
-    def _named(self, sample: Sample) -> Feed:
-        if isinstance(sample, Mapping):
-            return sample
-        # What follows the inputs, such as labels, is not for the model.
-        given = sample if isinstance(sample, list | tuple) else (sample,)
-        return dict(zip(self.names, given, strict=False))
+        return (by_input(sample, self.inputs) for sample in self.samples)
 
 
-def count(feeds: Iterable[Feed]) -> int | None:
-    """Return how many samples there are, if that is known before reading them."""
-    held = feeds.samples if isinstance(feeds, NamedFeeds) else feeds
-    try:
-        return len(held) if isinstance(held, Sized) else None
-    except TypeError:  # a DataLoader of a stream has a length that it does not know
-        return None
+def by_input(sample: Sample, inputs: Sequence[Input]) -> Feed:
+    """Return a sample, which may be a sequence or an array, as a mapping."""
+    if isinstance(sample, Mapping):
+        return sample
+    # What follows the inputs, such as labels, is not for the model.
+    given = sample if isinstance(sample, list | tuple) else (sample,)
+    return dict(zip([i.name for i in inputs], given, strict=False))

@@ -1,33 +1,37 @@
 """Samples in a folder, a file for each."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from qcore.adapters.onnx.inputs import Feed, Input
 from qcore.adapters.onnx.npz import undamaged
+from qcore.adapters.onnx.picking import KnownFeeds
 from qcore.errors import QuantError
 
 SUFFIXES = (".npy", ".npz")
 
 
-class FolderFeeds:
+class FolderFeeds(KnownFeeds):
     """Samples of a folder in the order of the files' names.
 
     An .npz file holds an array for each input of the model, an .npy file that of the
-    only one. The batch axis may be missing. Hidden files are passed over.
+    only one. The batch axis may be missing. Files in folders below belong to it, hidden
+    ones do not.
     """
 
     def __init__(self, path: Path, inputs: Sequence[Input]) -> None:
         self.inputs = inputs
-        self.files = sorted(f for f in path.iterdir() if not f.name.startswith("."))
-        if not self.files:
-            raise QuantError(f"`data` must hold samples; {str(path)!r} is empty.")
+        self.files = visible_files(path)
         for file in self.files:
             if file.suffix not in SUFFIXES:
                 known = " or ".join(SUFFIXES)
-                raise QuantError(f"files of `data` must be {known}; got {str(file)!r}.")
+                raise QuantError(
+                    f"files of `data` must be {known}; got {str(file)!r}: pictures are "
+                    "read with --preprocess, or as an ImageFolder."
+                )
             if file.suffix == ".npy" and len(inputs) != 1:
                 raise QuantError(
                     f"a sample of {len(inputs)} inputs must be an .npz file; got "
@@ -37,14 +41,35 @@ class FolderFeeds:
     def __len__(self) -> int:
         return len(self.files)
 
-    def __iter__(self) -> Iterator[Feed]:
+    def pick(self, numbers: Iterable[int]) -> Iterator[Feed]:
+        """Yield the samples in these files."""
         ranks = {i.name: i.shape and len(i.shape) for i in self.inputs}
-        for file in self.files:
+        for file in map(self.files.__getitem__, numbers):
             arrays = _arrays(file, self.inputs[0].name)
             yield {
                 name: x[None] if x.ndim + 1 == ranks.get(name) else x
                 for name, x in arrays.items()
             }
+
+
+def visible_files(path: Path, /) -> list[Path]:
+    """
+    Return the files in a folder and those below it, ordered by their paths.
+
+    Raises
+    ------
+    QuantError
+        If it is no folder, or there are none.
+    """
+    if not path.is_dir():
+        raise QuantError(f"`data` must be a folder; there is none {str(path)!r}.")
+    files = [Path(folder, name) for folder, _, names in os.walk(path) for name in names]
+    shown = sorted(
+        f for f in files if not any(p[0] == "." for p in f.relative_to(path).parts)
+    )
+    if not shown:
+        raise QuantError(f"`data` must hold samples; {str(path)!r} is empty.")
+    return shown
 
 
 def _arrays(file: Path, name: str) -> dict[str, np.ndarray]:

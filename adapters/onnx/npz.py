@@ -14,14 +14,15 @@ from typing import IO
 import numpy as np
 from numpy.lib import format as npy
 
-from qcore.adapters.onnx.inputs import Input, check_names
+from qcore.adapters.onnx.inputs import Feed, Input, check_names
+from qcore.adapters.onnx.picking import KnownFeeds
 from qcore.errors import QuantError
 
 NUMBERED = re.compile(r"(.+):(\d+)")
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
-def open_npz(path: Path, inputs: Sequence[Input]) -> "StackedFeeds | NumberedFeeds":
+def open_npz(path: Path, inputs: Sequence[Input]) -> KnownFeeds:
     """Return the samples of a file, none of which is read yet.
 
     The file holds either an array for each input, whose first axis counts samples, or
@@ -48,7 +49,7 @@ def open_npz(path: Path, inputs: Sequence[Input]) -> "StackedFeeds | NumberedFee
     return StackedFeeds(path, inputs)
 
 
-class NumberedFeeds:
+class NumberedFeeds(KnownFeeds):
     """Samples with a key for each input, in the order of their numbers."""
 
     def __init__(self, path: Path, keys: Iterable[str]) -> None:
@@ -61,13 +62,15 @@ class NumberedFeeds:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+    def pick(self, numbers: Iterable[int]) -> Iterator[Feed]:
+        """Yield the samples at these places in the order of their numbers."""
+        ordered = [keys for _, keys in sorted(self.samples.items())]
         with undamaged(self.path), np.load(self.path) as arrays:
-            for _, keys in sorted(self.samples.items()):
+            for keys in map(ordered.__getitem__, numbers):
                 yield {name: _plain(arrays, key) for name, key in keys.items()}
 
 
-class StackedFeeds:
+class StackedFeeds(KnownFeeds):
     """Samples along the first axis of one array for each input.
 
     Sample i is ``x[i:i + 1]``, or ``x[i]`` where that already has the input's rank.
@@ -86,11 +89,14 @@ class StackedFeeds:
     def __len__(self) -> int:
         return self.length
 
-    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+    def pick(self, numbers: Iterable[int]) -> Iterator[Feed]:
+        """Yield these samples; those between are read, too, and dropped."""
+        wanted = set(numbers)
         with undamaged(self.path), ExitStack() as stack:
             rows = self._open(stack)
-            for arrays in zip(*rows.values(), strict=True):
-                yield dict(zip(rows, arrays, strict=True))
+            for number, arrays in enumerate(zip(*rows.values(), strict=True)):
+                if number in wanted:
+                    yield dict(zip(rows, arrays, strict=True))
 
     def _open(self, stack: ExitStack) -> dict[str, "_Rows"]:
         archive = stack.enter_context(zipfile.ZipFile(self.path))

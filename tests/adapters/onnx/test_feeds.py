@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from qcore import QuantError
-from qcore.adapters.onnx.feeds import count, open_feeds
+from qcore.adapters.onnx.feeds import open_feeds
 from qcore.adapters.onnx.inputs import Input
+from qcore.adapters.onnx.picking import count
 
 INPUTS = [
     Input("x", np.dtype("float32"), ("N", 2)),
