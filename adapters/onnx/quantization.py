@@ -1,17 +1,17 @@
 """Write a model that computes in 8 bits, in QDQ form."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 
-from qcore import Histogram, QParams, QuantSpec, calibrate
+from qcore import QuantSpec, calibrate
 from qcore.adapters.onnx.calibration import calibrate_prepared
 from qcore.adapters.onnx.feeds import Data
 from qcore.adapters.onnx.model_file import Source
+from qcore.adapters.onnx.overrides import parse_overrides
 from qcore.adapters.onnx.passes.clean import clean
 from qcore.adapters.onnx.passes.insert_qdq import insert_qdq
 from qcore.adapters.onnx.passes.quantize_weights import quantize_weights
@@ -20,13 +20,13 @@ from qcore.adapters.onnx.planning import plan_prepared, refuse_idle
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.progress import Progress
 from qcore.adapters.onnx.ranges import activation_mean_ratios, activation_qparams
+from qcore.adapters.onnx.recipe import ONE_VALUE, Recipe
 from qcore.adapters.onnx.selection import Selection
+from qcore.adapters.onnx.tailoring import tailor
 from qcore.adapters.onnx.targets import find_target
 from qcore.adapters.onnx.weights import OUTPUT, WeightSpec
 from qcore.errors import QuantError
 from qcore.statistics import Statistics
-
-ONE_VALUE = Histogram.of(np.zeros(1, np.float32))
 
 
 def quantize(
@@ -45,6 +45,7 @@ def quantize(
     include: Collection[str] = (),
     exclude: Collection[str] = (),
     keep_existing: bool = False,
+    overrides: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     progress: Progress | None = None,
     **options: Any,
 ) -> onnx.ModelProto:
@@ -87,6 +88,11 @@ def quantize(
         One scale for each output channel of a weight, or one for all.
     op_types, include, exclude, keep_existing
         As in `plan`.
+    overrides : mapping, optional
+        What single tensors get instead, by name or pattern:
+        ``format``, ``symmetric``, ``method`` with its options beside, or ``range``, the
+        ends, such as ``{"image": {"range": (0, 1)}}``. The first pattern that fits a
+        name holds.
     progress : callable, optional
         As in `calibrate`.
     **options
@@ -102,22 +108,20 @@ def quantize(
     codes = rules.weight_codes(weight, spec)
     weights = WeightSpec(codes, weight_method, per_channel, rules.bias_codes)
 
-    def decide(seen: Statistics, scale_dtype: str) -> QParams:
-        return calibrate(
-            seen, replace(spec, scale_dtype=scale_dtype), method, **options
-        )
-
-    # What a method does not know shall be refused before minutes of calibration.
-    decide(ONE_VALUE, "float32")
+    recipe = Recipe(spec, method, options)
+    recipe.check()
     check_weight_method(weight_method)
+    asked = parse_overrides(overrides)
     prepared = prepare(model, keep_existing=keep_existing)
     selection = Selection(op_types, include, exclude)
     needed = plan_prepared(prepared, rules, selection)
     refuse_idle(needed, rules)
+    tailor(prepared.graph, needed, rules, asked, recipe)
     statistics = _statistics(prepared, needed, statistics_or_data, progress)
     plan = plan_prepared(prepared, rules, selection, statistics=statistics)
     refuse_idle(plan, rules)
-    qparams = activation_qparams(prepared.graph, plan, statistics, decide)
+    recipes = tailor(prepared.graph, plan, rules, asked, recipe)
+    qparams = activation_qparams(prepared.graph, plan, statistics, recipes)
     ratios = activation_mean_ratios(prepared.graph, plan, statistics)
     quantized = quantize_weights(prepared, plan, qparams, ratios, weights)
     quantized = clean(insert_qdq(quantized, plan, qparams, everywhere=rules.carries))

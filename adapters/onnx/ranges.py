@@ -1,6 +1,6 @@
 """The scales of activations, from the statistics of the tensors that share them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import reduce
 
 import onnx_ir as ir
@@ -8,6 +8,7 @@ import onnx_ir as ir
 from qcore import Histogram, QParams, mean_ratio
 from qcore.adapters.onnx.operands import activations
 from qcore.adapters.onnx.plan import Plan
+from qcore.adapters.onnx.recipe import Recipe
 from qcore.adapters.onnx.sharing import moves
 from qcore.adapters.onnx.tensors import scale_dtype, tensors_by_name
 from qcore.errors import QuantError
@@ -36,7 +37,7 @@ def activation_qparams(
     graph: ir.Graph,
     plan: Plan,
     statistics: Mapping[str, Statistics],
-    decide: Callable[[Statistics, str], QParams],
+    recipes: Mapping[tuple[str, ...], Recipe],
 ) -> dict[str, QParams]:
     """Return the scale and zero point of each tensor that the plan quantizes.
 
@@ -48,14 +49,13 @@ def activation_qparams(
         Which tensors, and which of them share a scale.
     statistics : mapping
         What was collected, by tensor.
-    decide : callable
-        Gives the scale and zero point of what statistics describe, the scale rounded
-        to a dtype.
+    recipes : mapping
+        How, by the tensors that give the range of a group.
 
     Raises
     ------
     QuantError
-        If `decide` refuses the statistics; it names the tensor.
+        If a method refuses the statistics; it names the tensor.
     """
     values = tensors_by_name(graph)
     decided: dict[tuple[str, ...], QParams] = {}
@@ -64,7 +64,9 @@ def activation_qparams(
             parts = [find_statistics(values[name], statistics) for name in sources]
             try:
                 seen = _merged([part for part in parts if part])
-                decided[sources] = decide(seen, scale_dtype(values[sources[0]]))
+                decided[sources] = recipes[sources].decide(
+                    seen, scale_dtype(values[sources[0]])
+                )
             except QuantError as error:
                 raise type(error)(
                     f"while calibrating {sources[0]!r}: {error}"
