@@ -85,7 +85,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types of the installed package, which alone has its import names."""
-    install(session, ".[torch,jax,onnx,report]", groups="types")
+    install(session, ".[torch,jax,onnx,images,text,report]", groups="types")
     leave_checkout(session)
     config = str(ROOT / "pyproject.toml")
     session.run("mypy", "--config-file", config, "-p", "qcore", *session.posargs)
@@ -116,8 +116,8 @@ def contract_suite(session: nox.Session, library: str, *options: str) -> None:
 @nox.session
 def everything(session: nox.Session) -> None:
     """Test what needs all libraries: compiled kernels, without a GPU, and examples."""
-    extras, groups = ".[torch,jax,onnx,cpu,cupy,report]", "test strict triton cuda"
-    install(session, extras, groups=groups)
+    extras = ".[torch,jax,onnx,cpu,cupy,images,text,report]"
+    install(session, extras, groups="test strict triton cuda")
     session.run("pytest", "--doctest-glob=README.md", "README.md")
     session.run("pytest", "--doctest-modules", "--pyargs", "qcore")  # imports all of it
     # JAX's own kernels were compared in its session, and nothing here changes them.
@@ -134,7 +134,7 @@ def everything(session: nox.Session) -> None:
 @nox.session
 def onnx(session: nox.Session) -> None:
     """Test the adapters where ONNX is installed and no other framework."""
-    install(session, ".[onnx]", groups="test models")
+    install(session, ".[onnx,images,text]", groups="test models")
     others = (f"--ignore=tests/adapters/{name}" for name in ("jax", "torch"))
     folders = ("tests/adapters", "tests/test_layering.py")
     session.run("pytest", *folders, *others, *SPREAD, *session.posargs)
