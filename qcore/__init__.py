@@ -26,11 +26,13 @@ from qcore.reduce import reduce_amax, reduce_range
 from qcore.scale_formats import decode_scales, encode_scales
 from qcore.spec import QParams, QuantSpec
 from qcore.statistics import (
+    Gram,
     Histogram,
     Moments,
     MovingRange,
     Range,
     Top2,
+    Window,
     stack,
     unstack,
 )
@@ -41,6 +43,7 @@ __all__ = [
     "Comparison",
     "FileFormatError",
     "FloatFormat",
+    "Gram",
     "Histogram",
     "IntFormat",
     "Moments",
@@ -58,6 +61,7 @@ __all__ = [
     "Top2",
     "UnknownFormatError",
     "UnknownMethodError",
+    "Window",
     "block_spec",
     "calibrate",
     "compare_methods",

@@ -18,10 +18,20 @@ from qcore.typing import Array, Device, Namespace
 
 VERSION = 1
 
-_DTYPES = {"k": "int32", "min": "float32", "max": "float32", "sums": "int64"}
+_DTYPES = {
+    "k": "int32",
+    "min": "float32",
+    "max": "float32",
+    "sums": "int64",
+    "products": "int64",
+    "scale": "float32",
+    "zero_point": "int32",
+}
 """Of a state's arrays; all others count, are int64 and stored as narrow as they fit."""
 _SLOTTED = ("counts", "starts", "ends")
 """Those stored up to the last slot in use."""
+_SYMMETRIC = ("products",)
+"""Those stored as the lower triangles of matrices."""
 
 
 def save(path: str | os.PathLike[str], statistics: Mapping[str, Any], /) -> None:
@@ -245,6 +255,8 @@ def _stored_arrays(state: Any) -> dict[str, Any]:
         if field in _SLOTTED:
             used = np.flatnonzero(values.any(axis=tuple(range(values.ndim - 1))))
             values = values[..., : used[-1] + 1 if len(used) else 0]
+        if field in _SYMMETRIC:
+            values = values[..., *np.tril_indices(values.shape[-1])]
         if field not in _DTYPES:
             largest = int(values.max(initial=0))
             values = values.astype(np.min_scalar_type(largest))
@@ -266,6 +278,11 @@ def _state(number: int, description: Mapping[str, Any], arrays: Any) -> Any:
         if field in _SLOTTED:
             missing = expected[-1] - values.shape[-1]
             values = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, missing)])
+        if field in _SYMMETRIC:
+            low, high = np.tril_indices(expected[-1])
+            whole = np.empty(expected, values.dtype)
+            whole[..., low, high] = whole[..., high, low] = values
+            values = whole
         if values.shape != expected:
             raise ValueError(f"{field} of shape {values.shape}, not {expected}")
         if field == "k" and ((values < K_MIN) | (values > K_MAX)).any():

@@ -15,7 +15,8 @@ from qcore.libraries import Library, register_library
 from qcore.methods.ends import gather
 from qcore.methods.solve import solve
 from qcore.spec import QParams
-from qcore.statistics import Histogram, Moments, MovingRange, Range, Top2
+from qcore.statistics import Gram, Histogram, Moments, MovingRange, Range, Top2
+from qcore.statistics.gram import sums_of_products
 from qcore.statistics.tally import count, regrid
 from qcore.statistics.top2 import order_intervals
 from qcore.transfer import to_host
@@ -38,7 +39,7 @@ register_library(
     ),
 )
 
-for state in (Histogram, Range, MovingRange, Moments, Top2):
+for state in (Histogram, Range, MovingRange, Moments, Top2, Gram):
     jax.tree_util.register_dataclass(
         state,
         data_fields=list(state.array_fields()),
@@ -118,6 +119,7 @@ def _compile(kernel: Kernel, *static: int) -> None:
 
 
 _compile(regrid)
+_compile(sums_of_products, 3, 4)
 _compile(order_intervals, 2)
 _compile(quantize_data, 3)
 _compile(fake_quantize_data, 3)

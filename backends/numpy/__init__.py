@@ -8,10 +8,10 @@ import numpy as np
 
 from qcore.arithmetic import divide
 from qcore.backends.found import is_found
-from qcore.backends.numpy import counting, entropy, mse
+from qcore.backends.numpy import counting, entropy, mse, products
 from qcore.libraries import Library, register_library
 
-__all__ = ["counting", "entropy", "mse"]
+__all__ = ["counting", "entropy", "mse", "products"]
 
 NAME = "numpy"
 

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 from qcore.arithmetic import divide
 from qcore.libraries import Library, register_library
 from qcore.spec import QParams
-from qcore.statistics import Histogram, Moments, MovingRange, Range, Top2
+from qcore.statistics import Gram, Histogram, Moments, MovingRange, Range, Top2
 from qcore.statistics.tally import count
 from qcore.transfer import to_host
 
@@ -81,7 +81,7 @@ def _register(cls: type, arrays: tuple[str, ...], constants: tuple[str, ...]) ->
     )
 
 
-for state in (Histogram, Range, MovingRange, Moments, Top2):
+for state in (Histogram, Range, MovingRange, Moments, Top2, Gram):
     _register(state, state.array_fields(), state.static_fields())
 _register(QParams, ("scale", "zero_point", "global_scale"), ("spec",))
 

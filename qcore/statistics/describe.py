@@ -8,9 +8,11 @@ from typing import Any
 from qcore.granularity import Granularity, PerBlock, PerChannel, PerTensor
 from qcore.statistics.base import Statistics
 from qcore.statistics.fixed_point import LIMBS
+from qcore.statistics.gram import Gram
 from qcore.statistics.histogram import slots_for
 from qcore.statistics.tally import EXPONENTS
 from qcore.statistics.top2 import SCALES
+from qcore.statistics.window import Window
 
 _GRANULARITIES = {kind.__name__: kind for kind in (PerTensor, PerChannel, PerBlock)}
 
@@ -19,6 +21,8 @@ def describe(state: Statistics, /) -> dict[str, Any]:
     """Return class, granularity and settings of a state, as JSON can hold them."""
     settings = {name: getattr(state, name) for name in state.static_fields()}
     granularity = settings.pop("granularity")
+    if "window" in settings:
+        settings["window"] = asdict(settings["window"])
     return {
         "class": type(state).__name__,
         "granularity": describe_granularity(granularity),
@@ -42,6 +46,8 @@ def described(
         "granularity": described_granularity(description["granularity"]),
     }
     settings["extents"] = tuple(settings["extents"])
+    if "window" in settings:
+        settings["window"] = Window(**settings["window"])
     return kinds[description["class"]], settings
 
 
@@ -58,7 +64,9 @@ def array_shapes(
         "ends": (len(SCALES),),
         "sums": (settings.get("order", 0), LIMBS),
     }
-    channels = prod(settings["extents"])
+    channels, features = prod(settings["extents"]), settings.get("features", 0)
+    if cls is Gram:
+        rest |= {"products": (features, features), "sums": (features,)}
     return {field: (channels, *rest.get(field, ())) for field in cls.array_fields()}
 
 

@@ -201,6 +201,32 @@ def solutions(array):
     return [(h.min, h, qcore.QuantSpec(), method, options) for h in states]
 
 
+def codes(array):
+    rng = np.random.default_rng(5)
+    cases = [
+        (rng.integers(-b, b + 1, s), b)
+        for b, s in (
+            (128, (1, 40, 2500)),
+            (255, (3, 9, 700)),
+            (65535, (1, 3, 90)),
+            (15, (2, 0, 4)),
+        )
+    ]
+    return [(array(x.astype(np.float32)), bound) for x, bound in cases]
+
+
+def images(array):
+    rng = np.random.default_rng(6)
+    x = rng.integers(0, 256, (5, 4, 9, 8)).astype(np.uint8)
+    keep = np.array([1, 0, 1, 1, 1], bool)
+    window = qcore.Window((3, 3), 2, padding=1, groups=2)
+    zero = array(np.int32(9))
+    return [
+        (array(x), zero, array(keep), window, 255),
+        (array(x[:, :, 0, 0]), zero, None, qcore.Window(), 255),
+    ]
+
+
 ARGUMENTS = {
     "solve": solutions,
     "order_intervals": orders,
@@ -219,6 +245,8 @@ ARGUMENTS = {
     "search_affine": affine_searches,
     "search_ranges": range_searches,
     "gather": gatherings,
+    "exact_products": codes,
+    "sums_of_products": images,
     "map_blocks": blocks,
     "fold": foldings,
     "to_host": hosts,
