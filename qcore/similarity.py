@@ -56,7 +56,7 @@ class Similarity:
             shape, other = tuple(wanted.shape), tuple(got.shape)
             raise ValueError(f"`got` must have shape {shape}; got {other}.")
         with arithmetic(xp):
-            a, b = xp.astype(wanted, xp.float64), xp.astype(got, xp.float64)
+            a, b = (xp.reshape(xp.astype(x, xp.float64), (-1,)) for x in (wanted, got))
             zero = xp.zeros_like(a)
             agree = (a == b) | (xp.isnan(a) & xp.isnan(b))
             error = xp.where(agree, zero, a - b)
@@ -64,7 +64,7 @@ class Similarity:
             a = xp.where(xp.isfinite(a), a, zero)
             b = xp.where(xp.isfinite(b), b, zero)
             pairs = ((a, a), (b, b), (a, b), (error, error))
-            return cls(*(xp.sum(x * y) for x, y in pairs))
+            return cls(*(xp.vecdot(x, y) for x, y in pairs))
 
     def __add__(self, other: Self, /) -> Self:
         """Return the sums over the pairs of both."""

@@ -7,9 +7,26 @@
 """
 
 from qcore.adapters.onnx.calibration import calibrate
+from qcore.adapters.onnx.comparison import ModelComparison, compare
+from qcore.adapters.onnx.images import ImageFolder
 from qcore.adapters.onnx.model_file import load, save
+from qcore.adapters.onnx.pair import TensorComparison
 from qcore.adapters.onnx.plan import KeptFloat, Plan
 from qcore.adapters.onnx.planning import plan
 from qcore.adapters.onnx.quantization import quantize
+from qcore.adapters.onnx.texts import TextFile
 
-__all__ = ["KeptFloat", "Plan", "calibrate", "load", "plan", "quantize", "save"]
+__all__ = [
+    "ImageFolder",
+    "KeptFloat",
+    "ModelComparison",
+    "Plan",
+    "TensorComparison",
+    "TextFile",
+    "calibrate",
+    "compare",
+    "load",
+    "plan",
+    "quantize",
+    "save",
+]

@@ -20,8 +20,12 @@ INLINE_BYTES = 1024  # smaller constants stay in the graph, where shapes depend 
 
 
 @contextmanager
-def watching(model: ir.Model, tensors: Sequence[ir.Value]) -> Iterator[Watch]:
+def watching(
+    model: ir.Model, tensors: Sequence[ir.Value], *, as_written: bool = False
+) -> Iterator[Watch]:
     """Give a function that runs the model and returns the tensors, in their order.
+
+    If `as_written`, onnxruntime merges no operators and computes on no codes.
 
     The session has no other outputs, so that nothing is computed in vain. Weights lie
     in a file of their own: a model of any size is run in the same way, and is not held
@@ -35,7 +39,7 @@ def watching(model: ir.Model, tensors: Sequence[ir.Value]) -> Iterator[Watch]:
             ir.save(
                 model, path, external_data="weights", size_threshold_bytes=INLINE_BYTES
             )
-        session = _session(path) if fetched else None
+        session = _session(path, as_written) if fetched else None
 
         def watch(feed: Feed, place: str) -> dict[str, np.ndarray]:
             try:
@@ -60,8 +64,11 @@ def _outputs(graph: ir.Graph, values: Sequence[ir.Value]) -> Iterator[None]:
         graph.outputs[:] = own
 
 
-def _session(path: Path) -> ort.InferenceSession:
+def _session(path: Path, as_written: bool) -> ort.InferenceSession:
     options = ort.SessionOptions()
+    if as_written:
+        level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.graph_optimization_level = level
     options.log_severity_level = 3
     # It would keep a plan of the memory for every shape that samples have.
     options.enable_mem_pattern = False
