@@ -38,9 +38,9 @@ def data(command: Container) -> None:
     )
 
 
-def output(command: Container, what: str) -> None:
+def output(command: Container, what: str, *, required: bool = True) -> None:
     """Add the file to write."""
-    path(command, "-o", "--output", what=what, required=True)
+    path(command, "-o", "--output", what=what, required=required)
 
 
 def method(command: Container, default: str | None) -> None:
@@ -95,28 +95,28 @@ def target(command: Container) -> None:
     )
 
 
-def selection(command: Container) -> None:
+def selection(command: Container, more: Container) -> None:
     """Add the choice of what becomes int8."""
     target(command)
     command.add_argument(
-        "--op-types",
-        metavar="TYPES",
-        type=_names,
-        help="which of Conv,Gemm,MatMul ... become int8 (all)",
+        "--exclude",
+        metavar="NAME",
+        action="append",
+        help="a node that stays float; * and ? match; repeatable",
     )
-    command.add_argument(
+    more.add_argument(
         "--include",
         metavar="NAME",
         action="append",
         help="a node or operator for int8, others stay float; repeatable",
     )
-    command.add_argument(
-        "--exclude",
-        metavar="NAME",
-        action="append",
-        help="one that stays float; * and ? match; repeatable",
+    more.add_argument(
+        "--op-types",
+        metavar="TYPES",
+        type=_names,
+        help="which of Conv,Gemm,MatMul ... become int8 (all)",
     )
-    command.add_argument(
+    more.add_argument(
         "--keep-existing",
         action="store_true",
         help="take a model that is partly quantized; leave that as it is",
@@ -128,6 +128,27 @@ def selected(arguments: argparse.Namespace) -> dict[str, Any]:
     return _given(
         arguments, "target", "op_types", "include", "exclude", "keep_existing"
     )
+
+
+def override(command: Container) -> None:
+    """Add what single tensors get other than the rest."""
+    command.add_argument(
+        "--override",
+        metavar="T:KEY=VALUE",
+        action="append",
+        type=_override,
+        default=[],
+        help="for tensor T alone: format, symmetric, range=LO,HI, method or an "
+        "option of it; * and ? match; repeatable",
+    )
+
+
+def overridden(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Return that by tensor."""
+    found: dict[str, dict[str, Any]] = {}
+    for tensor, (key, value) in arguments.override:
+        found.setdefault(tensor, {})[key] = value
+    return found
 
 
 def collection(command: Container) -> None:
@@ -142,6 +163,22 @@ def quiet(command: Container) -> None:
     """Add the wish for silence."""
     command.add_argument(
         "-q", "--quiet", action="store_true", help="say nothing unless it fails"
+    )
+
+
+def json(command: Container) -> None:
+    """Add the wish for what programs read."""
+    command.add_argument("--json", action="store_true", help="all of it, as JSON")
+
+
+def limit(command: Container) -> None:
+    """Add how long a list may become."""
+    command.add_argument(
+        "--limit",
+        metavar="N",
+        type=_limit,
+        default=12,
+        help="tensors to show (12); 0 shows all",
     )
 
 
@@ -171,8 +208,23 @@ def _bins(text: str) -> int:
     return number
 
 
+def _limit(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number; got {text!r}")
+    return int(text)
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(","))
+
+
+def _override(text: str) -> tuple[str, tuple[str, Any]]:
+    """Return a tensor, whose own name may hold colons, and what it gets."""
+    before, equals, value = text.partition("=")
+    tensor, _, key = before.rpartition(":")
+    if not (equals and tensor and key):
+        raise argparse.ArgumentTypeError(f"must be TENSOR:KEY=VALUE; got {text!r}")
+    return tensor, _option(f"{key}={value}")
 
 
 def _option(text: str) -> tuple[str, Any]:

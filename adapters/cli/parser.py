@@ -1,6 +1,7 @@
 """What can be typed: one short function for each command."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import NoReturn
@@ -24,10 +25,44 @@ class Parser(argparse.ArgumentParser):
         self._action_groups = [self._optionals]
         self._optionals.title = "arguments"
         self.add_argument("-h", "--help", action="help", help="show this and exit")
+        self._more: Group | None = None
+
+    @property
+    def more(self) -> "Group":
+        """The arguments that few need: `--help-all` alone shows them."""
+        if self._more is None:
+            self._more = self.add_argument_group("more arguments")
+            what = "show these and those that few need, and exit"
+            self.add_argument("--help-all", action=_ShowAll, nargs=0, help=what)
+        return self._more
+
+    def format_help(self) -> str:
+        """Return what fits a screen."""
+        every, self._action_groups = self._action_groups, [self._optionals]
+        try:
+            return super().format_help()
+        finally:
+            self._action_groups = every
+
+    def format_all(self) -> str:
+        """Return the help on all arguments."""
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         """Refuse what was typed."""
         raise UsageError(self.prog, message)
+
+
+Group = argparse._ArgumentGroup  # it has no public name
+
+
+class _ShowAll(argparse.Action):
+    """What `--help-all` does."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        assert isinstance(parser, Parser)
+        sys.stdout.write(parser.format_all())
+        parser.exit()
 
 
 def parser() -> Parser:
@@ -63,22 +98,27 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 
 def _quantize(command: Parser) -> None:
     command.usage = (
-        "qcore quantize MODEL (--data NPZ | --reader M:F | --statistics ST) -o OUT"
+        "qcore quantize MODEL (--data NPZ | --reader M:F | --statistics ST) -o OUT\n"
+        "       qcore quantize MODEL --plan"
     )
     add.model(command)
-    source = command.add_mutually_exclusive_group(required=True)
+    source = command.add_mutually_exclusive_group()
     add.data(source)
     add.path(source, "--statistics", what="what qcore calibrate wrote, instead of data")
-    add.output(command, "the int8 model")
+    add.output(command, "the int8 model", required=False)
+    command.add_argument(
+        "--plan", action="store_true", help="tell what would be done, and do nothing"
+    )
     add.method(command, default="mse")
     add.activation(command)
-    command.add_argument(
+    command.more.add_argument(
         "--weights",
         metavar="METHOD",
         default="output",
         help="ranges of weights: output, minmax, mse ...",
     )
-    add.selection(command)
+    add.selection(command, command.more)
+    add.override(command.more)
     add.collection(command)
 
 
@@ -89,8 +129,25 @@ def _calibrate(command: Parser) -> None:
     add.model(command)
     add.data(command.add_mutually_exclusive_group(required=True))
     add.output(command, "the statistics, in safetensors form")
-    add.selection(command)
+    add.selection(command, command.more)
     add.collection(command)
+
+
+def _compare(command: Parser) -> None:
+    command.usage = (
+        "qcore compare FLOAT QUANTIZED (--data NPZ | --reader M:F) [options]"
+    )
+    what = {"float": "the float ONNX model", "quantized": "what was made of it"}
+    for name, said in what.items():
+        add.path(command, f"{name}_model", metavar=name.upper(), what=said)
+    add.data(command.add_mutually_exclusive_group(required=True))
+    command.add_argument(
+        "--deployed",
+        action="store_true",
+        help="outputs of onnxruntime's integer kernels (as written)",
+    )
+    add.limit(command)
+    add.json(command)
 
 
 def _inspect(command: Parser) -> None:
@@ -126,6 +183,11 @@ _COMMANDS: dict[str, tuple[str, str, Callable[[Parser], None]]] = {
         "tell what is in a file: an ONNX model, or statistics",
         "qcore inspect stats.safetensors --method percentile --percentile 99.9",
         _inspect,
+    ),
+    "compare": (
+        "tell how close a quantized model is, tensor by tensor",
+        "qcore compare model.onnx model.int8.onnx --data samples.npz",
+        _compare,
     ),
     "methods": (
         "list the calibration methods and their options",

@@ -1,14 +1,14 @@
 """Describe an ONNX model: what it takes and gives, what is int8 or would be."""
 
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from textwrap import wrap
 
 from onnx import ModelProto, TypeProto, ValueInfoProto
 from onnx.helper import tensor_dtype_to_np_dtype
 
 from qcore.adapters.cli.inspection.codes import computing_on_codes, is_quantized
+from qcore.adapters.cli.listed import listed
 from qcore.adapters.cli.units import size
 from qcore.adapters.onnx import load, plan
 
@@ -46,23 +46,14 @@ def _type(value: ValueInfoProto) -> str:
 def _present(model: ModelProto) -> Iterator[str]:
     """Yield what computes on codes, and what could but does not."""
     on_codes, in_float = computing_on_codes(model.graph)
-    yield from _listed("quantized already: these compute on codes", on_codes)
+    yield from listed("quantized already: these compute on codes", on_codes)
     yield from in_float
 
 
 def _future(path: Path, target: str) -> Iterator[str]:
     """Yield what `qcore quantize` would do."""
     planned = plan(path, target=target)
-    yield from _listed("would compute in int8", planned.compute)
-    yield from _listed("would pass codes on", planned.carriers)
+    yield from listed("would compute in int8", planned.compute)
+    yield from listed("would pass codes on", planned.carriers)
     yield from map(str, planned.kept_float)
     yield "All other operators stay float."
-
-
-def _listed(what: str, names: Sequence[str]) -> Iterator[str]:
-    yield f"{what} ({len(names)}):" if names else f"{what}: none"
-    indent = "    "
-    yield from wrap(
-        ", ".join(names), 88, initial_indent=indent, subsequent_indent=indent,
-        break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip

@@ -162,3 +162,41 @@ def test_a_plan_is_told_for_the_runtime_that_is_asked_for(qcore, model: Path) ->
     ]
     assert all(result.code == 0 for result in told)
     assert told[0].out != told[1].out
+
+
+def scales(path: Path) -> dict[str, float]:
+    """Return those of the activations, by tensor."""
+    graph = onnx.load(path).graph
+    values = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    nodes = [node for node in graph.node if node.op_type == "QuantizeLinear"]
+    return {node.input[0]: values[node.input[1]].item() for node in nodes}
+
+
+def test_single_tensors_are_overridden(
+    qcore, model: Path, data: Path, tmp_path: Path
+) -> None:
+    one, two, three = (tmp_path / f"{number}.onnx" for number in range(3))
+    command = ["quantize", model, "--data", data]
+    own = ("image:range=0,51", "mean.*:method=percentile", "mean.*:percentile=99")
+    flags = [word for override in own for word in ("--override", override)]
+    qcore(*command, *flags, "-o", one)
+    qcore(*command, "-o", two)
+    qcore(*command, "--method", "percentile", "--percentile", 99, "-o", three)
+    found, default, percentile = map(scales, (one, two, three))
+    assert found.pop("image") == np.float32(0.2)
+    assert found.pop("mean.output") == percentile["mean.output"]
+    assert found.pop("flatten.output") == percentile["mean.output"]
+    assert found.items() <= default.items()
+
+
+def test_a_plan_is_told_and_nothing_is_written(
+    qcore, model: Path, tmp_path: Path
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    own = ("--override", "image:range=0,1", "--exclude", "classifier")
+    code, out, err = qcore("quantize", model, "--plan", *own)
+    assert (code, err, sorted(tmp_path.iterdir())) == (0, "", before)
+    lines = out.splitlines()
+    assert lines[0] == "would compute in int8 (7):"
+    assert "Gemm 'classifier' stays float: it is excluded." in lines
+    assert lines[-1] == "All other operators stay float. Nothing was written."

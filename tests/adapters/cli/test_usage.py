@@ -10,13 +10,22 @@ SCREEN = 24, 80
 def test_help_fits_on_a_screen_and_has_an_example(qcore, monkeypatch, command) -> None:
     rows, columns = SCREEN
     if command == ("quantize",):
-        rows += 8  # it has most to choose
+        rows += 6  # it has most to choose
     monkeypatch.setenv("COLUMNS", str(columns))
     code, out, err = qcore(*command, "--help")
     assert (code, err) == (0, "")
     assert "\nexample:\n  qcore " in out
     assert len(out.splitlines()) <= rows
     assert max(map(len, out.splitlines())) <= columns
+
+
+@pytest.mark.parametrize("command", ["quantize", "calibrate"])
+def test_what_few_need_is_shown_on_demand(qcore, command) -> None:
+    assert "--include" not in qcore(command, "--help").out
+    code, out, err = qcore(command, "--help-all")
+    assert (code, err) == (0, "")
+    assert "more arguments:" in out
+    assert "--include" in out
 
 
 def test_help_lists_every_command(qcore) -> None:
@@ -37,7 +46,10 @@ def test_the_version_is_told(qcore) -> None:
             ["quantize", "m", "-o", "o"],
             "one of the arguments --data --reader --statistics",
         ),
-        (["quantize", "m", "-o", "o", "--dat", "d"], "is required"),
+        (["quantize", "m", "--data", "d"], "--output is required, unless with --plan"),
+        (["quantize", "m", "--dat", "d"], "unrecognized arguments: --dat d"),
+        (["quantize", "m", "--override", "x"], "must be TENSOR:KEY=VALUE; got 'x'"),
+        (["quantize", "m", "--override", "x=3"], "must be TENSOR:KEY=VALUE; got"),
         (
             ["calibrate", "m", "-o", "o"],
             "one of the arguments --data --reader is required",

@@ -1,0 +1,15 @@
+"""A list of names as lines of text."""
+
+from collections.abc import Iterator, Sequence
+from textwrap import wrap
+
+_INDENT = "    "
+
+
+def listed(what: str, names: Sequence[str]) -> Iterator[str]:
+    """Yield what the names are, how many, and these over as many lines as it takes."""
+    yield f"{what} ({len(names)}):" if names else f"{what}: none"
+    yield from wrap(
+        ", ".join(names), 88, initial_indent=_INDENT, subsequent_indent=_INDENT,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
