@@ -2,7 +2,15 @@ import pytest
 
 import qcore as core
 
-COMMANDS = ["quantize", "calibrate", "inspect", "methods", "backends", "demo"]
+COMMANDS = [
+    "quantize",
+    "calibrate",
+    "inspect",
+    "compare",
+    "methods",
+    "backends",
+    "demo",
+]
 SCREEN = 24, 80
 
 
