@@ -8,6 +8,8 @@ from qcore.adapters.onnx.clamps import after_clamp
 from qcore.adapters.onnx.constants import is_constant
 from qcore.adapters.onnx.operands import (
     COMPUTE,
+    MATRICES,
+    activations,
     bias,
     bias_values,
     has_unit_factors,
@@ -21,7 +23,7 @@ Reason: TypeAlias = str | None
 
 def why_float(node: ir.Node, target: Target) -> Reason:
     """Return why a product cannot compute in 8 bits, or ``None``."""
-    checks = (*_CHECKS, *(_OF_ONNXRUNTIME if target.carries else ()))
+    checks = (*_CHECKS, *(_OF_ONNXRUNTIME if target.carries else _OF_OTHERS))
     return next((reason for check in checks if (reason := check(node))), None)
 
 
@@ -35,14 +37,15 @@ def _type(node: ir.Node) -> Reason:
 
 
 def _weight(node: ir.Node) -> Reason:
-    if node.op_type == "MatMul" or weight(node) is not None:
+    if node.op_type in MATRICES or weight(node) is not None:
         return None
     return "its weight is not a constant"
 
 
-def _first_operand(node: ir.Node) -> Reason:
-    # onnxruntime has no integer kernel for a constant times an activation.
-    return "its first operand is a constant" if is_constant(node.inputs[0]) else None
+def _operands(node: ir.Node) -> Reason:
+    if any(map(is_constant, activations(node))):
+        return "its input is a constant"
+    return None if activations(node) else "its operands are constants"
 
 
 def _factors(node: ir.Node) -> Reason:
@@ -77,6 +80,7 @@ def _leads_to_product(node: ir.Node) -> bool:
     return False
 
 
-_CHECKS = (_type, _weight, _first_operand)
+_CHECKS = (_type, _operands)
 _OF_ONNXRUNTIME = (_factors, _bias, _answer)
 """Where its integer kernels decline."""
+_OF_OTHERS = (_weight,)

@@ -8,6 +8,12 @@ from qcore.adapters.onnx.constants import array_of, extents_of, is_constant
 COMPUTE = ("Conv", "Gemm", "MatMul")
 """The operators that multiply activations by weights: where 8 bits pay."""
 
+PRODUCTS = (*COMPUTE, "ConvTranspose")
+"""These and what other runtimes have an integer kernel for."""
+
+MATRICES = ("Gemm", "MatMul")
+"""Products whose operands can change places."""
+
 
 def is_standard(node: ir.Node, *op_types: str) -> bool:
     """Return whether a node is one of these operators of ONNX itself."""
@@ -17,16 +23,25 @@ def is_standard(node: ir.Node, *op_types: str) -> bool:
 def activations(node: ir.Node) -> tuple[ir.Value, ...]:
     """Return the inputs that hold activations, of which codes can take the place."""
     inputs = node.inputs[:1]
-    if node.op_type in {"Add", "Concat", "Mul"} or (
-        node.op_type == "MatMul" and weight(node) is None
-    ):
+    if is_standard(node, *PRODUCTS):
+        kernel = weight(node)
+        inputs = [value for value in node.inputs[:2] if value is not kernel]
+    elif node.op_type in {"Add", "Concat", "Mul"}:
         inputs = node.inputs
     return tuple(value for value in inputs if value is not None)
 
 
+def weight_index(node: ir.Node) -> int | None:
+    """Return which operand of a product is a constant: the second one, or the first."""
+    if is_constant(node.inputs[1]):
+        return 1
+    return 0 if node.op_type in MATRICES and is_constant(node.inputs[0]) else None
+
+
 def weight(node: ir.Node) -> ir.Value | None:
-    """Return the second operand of a product, if it is a constant."""
-    return node.inputs[1] if is_constant(node.inputs[1]) else None
+    """Return the operand of a product that is a constant, if there is one."""
+    index = weight_index(node)
+    return None if index is None else node.inputs[index]
 
 
 def bias(node: ir.Node) -> ir.Value | None:
@@ -36,6 +51,8 @@ def bias(node: ir.Node) -> ir.Value | None:
 
 def channel_axis(node: ir.Node) -> int | None:
     """Return the axis of a product's weight that is that of the output channels."""
+    if weight_index(node) == 0:  # Its rows are no channels.
+        return None
     if node.op_type == "Conv":
         return 0
     if node.op_type == "ConvTranspose":
@@ -49,10 +66,15 @@ def channel_axis(node: ir.Node) -> int | None:
 
 def bias_values(node: ir.Node) -> np.ndarray | None:
     """Return the bias as one constant for each output channel, if it is that."""
-    kernel, axis, value = weight(node), channel_axis(node), bias(node)
-    if kernel is None or axis is None or not is_constant(value):
+    value = bias(node)
+    if not is_constant(value):
         return None
-    return per_channel(array_of(value), extents_of(kernel)[axis])
+    kernel, axis = weight(node), channel_axis(node)
+    if kernel is not None and axis is not None:
+        return per_channel(array_of(value), extents_of(kernel)[axis])
+    # Nothing tells the channels but the bias itself.
+    extents = extents_of(value)
+    return per_channel(array_of(value), extents[-1]) if extents else None
 
 
 def per_channel(
@@ -68,6 +90,16 @@ def per_channel(
     except ValueError:
         return None
     return spread.reshape(channels)
+
+
+def can_be_biased(node: ir.Node) -> bool:
+    """Return whether something can be added to each channel of a product's result."""
+    if node.op_type != "MatMul":
+        return True
+    # Gemm, which it would become, is of matrices, and has no kernel for integers.
+    x = node.inputs[0]
+    assert x is not None
+    return x.dtype == ir.DataType.FLOAT and x.shape is not None and len(x.shape) == 2
 
 
 def has_unit_factors(node: ir.Node) -> bool:

@@ -9,12 +9,18 @@ from onnx_ir.passes.common import InlinePass
 
 from qcore.adapters.onnx.model_file import Source, to_ir
 from qcore.adapters.onnx.passes.absorb_affine import absorb_affine
+from qcore.adapters.onnx.passes.absorb_affine_before import absorb_affine_before
+from qcore.adapters.onnx.passes.absorb_pad import absorb_pad
 from qcore.adapters.onnx.passes.clean import clean
+from qcore.adapters.onnx.passes.einsum_as_matmul import einsum_as_matmul
 from qcore.adapters.onnx.passes.fold_constants import fold_constants
+from qcore.adapters.onnx.passes.fold_factors import fold_factors
 from qcore.adapters.onnx.passes.infer_types import infer_types
+from qcore.adapters.onnx.passes.mean_as_pool import mean_as_pool
 from qcore.adapters.onnx.passes.raise_opset import raise_opset
 from qcore.adapters.onnx.passes.scalar_bounds import scalar_bounds
 from qcore.adapters.onnx.quantized_already import refuse_quantized
+from qcore.adapters.onnx.training import refuse_training
 
 
 def inline_functions(model: ir.Model) -> ir.Model:
@@ -26,8 +32,14 @@ PASSES = (
     inline_functions,
     raise_opset,
     fold_constants,
+    refuse_training,
     infer_types,
+    einsum_as_matmul,
+    mean_as_pool,
+    fold_factors,
     absorb_affine,
+    absorb_pad,
+    absorb_affine_before,
     scalar_bounds,
     clean,
 )
@@ -39,7 +51,8 @@ def prepare(model: Source, /, *, keep_existing: bool = False) -> ir.Model:
     Raises
     ------
     QuantError
-        If it cannot be read, or is quantized already, unless that is to be kept.
+        If it cannot be read, is in training mode, or is quantized already, unless that
+        is to be kept.
     """
     prepared = to_ir(model)
     if not keep_existing:

@@ -58,7 +58,8 @@ def quantize_weights(
             if kernel.dtype == ir.DataType.FLOAT16 or not spec.bias_codes:
                 values = None
             stored = spec.store(_finite(kernel), axis, x_scale, values, mean_ratios[x])
-            node.replace_input_with(1, reader.read(node, kernel, stored, axis))
+            index = node.inputs.index(kernel)
+            node.replace_input_with(index, reader.read(node, kernel, stored, axis))
             if addend is not None and values is not None:
                 _finite(addend)
                 stored = store_bias(values, x_scale * stored.scale)

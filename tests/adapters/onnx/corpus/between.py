@@ -4,6 +4,8 @@ import numpy as np
 
 from tests.adapters.onnx.corpus.case import (
     BATCH_NORM,
+    FIRST,
+    HEADED,
     Case,
     X,
     headed,
@@ -146,5 +148,61 @@ CASES = {
         "e = Gather(table, ids) \n y = MatMul(e, w)",
         {"table": (10, 6), "w": (6, 5)},
         {"ids": np.int64([[1, 2, 3], [9, 0, 4]])},
+    ),
+    "batch normalization alone, and after a sum": headed(
+        """n = BatchNormalization(c, gamma, beta, mean, var)
+        s = Add(c, n)
+        h = BatchNormalization(s, gamma, beta, mean, var)""",
+        BATCH_NORM,
+    ),
+    "batch normalization in front of groups": headed(
+        """r = Relu(c)
+        n = BatchNormalization(r, gamma, beta, mean, var)
+        h = Conv<group = 2>(n, v, bh6)""",
+        {**BATCH_NORM, "v": (6, 3, 3, 3), "bh6": (6,)},
+    ),
+    "batch normalization that learns": headed(
+        "h = BatchNormalization<training_mode = 1>(c, gamma, beta, mean, var)",
+        BATCH_NORM,
+        refused="BatchNormalization of 'h' is in training mode",
+        by_all=True,
+    ),
+    "constants before and after": headed(
+        """m = Div(c, two)
+        s = Sub(one, m)
+        r = Relu(s)
+        t = Mul(r, row)
+        u = Conv(t, v)
+        h = Add(u, row)""",
+        {
+            "two": np.float32(2),
+            "one": np.float32([[[1]]]),
+            "row": np.linspace(-1, 1.5, 6, dtype=np.float32).reshape(1, 6, 1, 1),
+            "v": (6, 6, 1, 1),
+        },
+    ),
+    "divided by zero": headed(
+        "d = Div(c, zero) \n e = Atan(d) \n h = Conv(e, v)",
+        {"zero": np.zeros(1, np.float32), "v": (6, 6, 1, 1)},
+    ),
+    "averaged as pool": Case(
+        X,
+        "float[N, 5] y",
+        "c = Conv(x, w, b) \n g = ReduceMean<axes = [-1, 2], keepdims = 0>(c)"
+        " \n y = Gemm<transB = 1>(g, wh, bh)",
+        {**FIRST, **HEADED},
+    ),
+    "normalized by groups": headed(
+        "h = GroupNormalization<num_groups = 2>(c, gamma, beta)",
+        {"gamma": np.ones(6, np.float32), "beta": (6,)},
+        opset=21,
+    ),
+    "tanh and its friends": headed(
+        "t = Tanh(c) \n e = Erf(t) \n s = HardSigmoid(e) \n u = Elu(s)"
+        " \n h = Softmax<axis = 1>(u)"
+    ),
+    "smallest and picked": headed(
+        "m = ReduceMin<axes = [3]>(c) \n h = GatherElements<axis = 2>(m, places)",
+        {"places": np.int64([0, 3, 1, 2] * 12).reshape(2, 6, 4, 1)},
     ),
 }

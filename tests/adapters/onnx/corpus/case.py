@@ -31,6 +31,8 @@ class Case:
         Further opset imports.
     refused : str
         What is said, where nothing can be quantized.
+    by_all : bool
+        Whether no target has anything to quantize in it.
     change : callable
         Done to the model when it is whole.
     """
@@ -45,6 +47,7 @@ class Case:
     more: str = ""
     domains: str = ""
     refused: str = ""
+    by_all: bool = False
     change: Callable[[onnx.ModelProto], object] = id
 
     def model(self, seed: str) -> onnx.ModelProto:

@@ -79,4 +79,66 @@ CASES = {
         },
         {"x": (2, 5, 8)},
     ),
+    "products of what is computed": Case(
+        "float[4, 6] x, float[6, 5] z",
+        "float[4, 3] y",
+        "h = Gemm(x, z, b) \n y = MatMul(h, w)",
+        {"b": (5,), "w": (5, 3)},
+        {"x": (4, 6), "z": (6, 5)},
+    ),
+    "gemm of a constant first": Case(
+        "float[6, 4] x",
+        "float[5, 3] y",
+        "h = Gemm<alpha = 2.0, transB = 0>(w, x, b) \n y = MatMul(h, w2)",
+        {"w": (5, 6), "b": (4,), "w2": (4, 3)},
+        {"x": (6, 4)},
+    ),
+    "einsum into heads and out of them": Case(
+        "float[N, S, 6] x",
+        "float[N, S, 5] y",
+        """q = Einsum<equation = "bsi,ihd->bhsd">(x, wq)
+        k = Einsum<equation = "bsi,ihd->bhsd">(x, wk)
+        s = Einsum<equation = "bhqd,bhkd->bhqk">(q, k)
+        p = Softmax(s)
+        a = Einsum<equation = "bhqk,bhkd->bqhd">(p, q)
+        y = Einsum<equation = "bqhd,hdo->bqo">(a, wo)""",
+        {"wq": (6, 2, 4), "wk": (6, 2, 4), "wo": (2, 4, 5)},
+        {"x": (2, 3, 6)},
+    ),
+    "einsum with an ellipsis": Case(
+        "float[2, 3, 6] x",
+        "float[2, 3, 5] y",
+        'y = Einsum<equation = "... i, o i -> ... o">(x, w)',
+        {"w": (5, 6)},
+        {"x": (2, 3, 6)},
+    ),
+    "einsum that is no matmul": Case(
+        "float[N, 6] x",
+        "float[N, 6] y",
+        'y = Einsum<equation = "ni,i->ni">(x, w)',
+        {"w": (6,)},
+        {"x": (2, 6)},
+        refused="no Conv or Gemm or MatMul to quantize",
+        by_all=True,
+    ),
+    "scaled after the product, shifted before": Case(
+        "float[N, 6] x",
+        "float[N, 5] y",
+        """n = Sub(x, mean)
+        d = Div(n, deviation)
+        h = MatMul(d, w)
+        m = Mul(h, half)
+        s = Sub(one, m)
+        r = Relu(s)
+        y = MatMul(r, w2)""",
+        {
+            "mean": (6,),
+            "deviation": np.float32([1, 2, 0.5, 1, 2, 0.7]),
+            "w": (6, 7),
+            "half": np.float32([[0.5]]),
+            "one": np.float32(1),
+            "w2": (7, 5),
+        },
+        {"x": (4, 6)},
+    ),
 }
