@@ -8,6 +8,8 @@ import onnx
 import onnx_ir as ir
 
 from qcore.adapters.given_path import path_to_write
+from qcore.adapters.onnx.external_data import check_external_data, external_tensors
+from qcore.adapters.onnx.wellformed import refuse_malformed, root
 from qcore.errors import QuantError
 from qcore.files import written_atomically
 
@@ -61,9 +63,15 @@ def to_ir(model: Source, /) -> ir.Model:
     """Return a path's or a proto's model, large weights left on disk until used."""
     if isinstance(model, onnx.ModelProto):
         _refuse_empty(model, "`model`")
-        return ir.from_proto(model)
+        refuse_malformed(model)
+        if outside := external_tensors(model):
+            raise QuantError(
+                "`model` must hold its weights, or be a path; "
+                f"{outside[0].name!r} is in another file."
+            )
+        return _read(model)
     path = Path(model)
-    graph_only = ir.from_proto(_parse(path, load_external_data=False))
+    graph_only = _read(_parse(path, load_external_data=False))
     ir.external_data.set_base_dir(graph_only.graph, path.parent)
     return graph_only
 
@@ -87,13 +95,28 @@ def _parse(path: Path, *, load_external_data: bool) -> onnx.ModelProto:
             f"`model` must be an ONNX file; there is no file {str(path)!r}."
         )
     try:
-        model = onnx.load(path, load_external_data=load_external_data)
+        model = onnx.load(path, load_external_data=False)
     except Exception as error:  # each of the formats that onnx reads has its own
         raise QuantError(
             f"`model` must be an ONNX file; {str(path)!r} cannot be read: {error}"
         ) from error
     _refuse_empty(model, repr(str(path)))
+    refuse_malformed(model)
+    check_external_data(model, path)
+    if load_external_data:
+        onnx.load_external_data_for_model(model, str(path.parent))
     return model
+
+
+def _read(model: onnx.ModelProto) -> ir.Model:
+    try:
+        read: ir.Model = ir.from_proto(model)
+    except ir.serde.SerdeError as error:
+        raise QuantError(
+            f"`model` must be a valid ONNX model; it is not: {root(error)}"
+        ) from error
+    read.graph.sort()  # as onnxruntime does; what is in order stays as it is
+    return read
 
 
 def _refuse_empty(model: onnx.ModelProto, name: str) -> None:
