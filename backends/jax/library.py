@@ -14,6 +14,7 @@ from qcore.kernels import Kernel, fold, map_blocks
 from qcore.libraries import Library, register_library
 from qcore.methods.ends import gather
 from qcore.methods.solve import solve
+from qcore.recovery.gptq import compensated_codes
 from qcore.spec import QParams
 from qcore.statistics import Gram, Histogram, Moments, MovingRange, Range, Top2
 from qcore.statistics.gram import sums_of_products
@@ -120,6 +121,7 @@ def _compile(kernel: Kernel, *static: int) -> None:
 
 _compile(regrid)
 _compile(sums_of_products, 3, 4)
+_compile(compensated_codes, 4, 5, 6)
 _compile(order_intervals, 2)
 _compile(quantize_data, 3)
 _compile(fake_quantize_data, 3)

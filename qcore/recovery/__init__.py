@@ -2,5 +2,13 @@
 
 from qcore.recovery.bias_correction import bias_correction, expected_bias_correction
 from qcore.recovery.bias_grid import round_bias
+from qcore.recovery.gptq import gptq
+from qcore.recovery.output_error import output_error
 
-__all__ = ["bias_correction", "expected_bias_correction", "round_bias"]
+__all__ = [
+    "bias_correction",
+    "expected_bias_correction",
+    "gptq",
+    "output_error",
+    "round_bias",
+]

@@ -227,6 +227,30 @@ def images(array):
     ]
 
 
+def turns(array):
+    rng = np.random.default_rng(4)
+    cases = []
+    for shape, fmt in (((1, 37, 9), "int4"), ((6, 5, 2), "float8_e4m3fn")):
+        rows = 3 * rng.standard_normal(shape)
+        feedback = np.triu(rng.standard_normal((shape[0], shape[1], shape[1])), 1)
+        grid = rng.uniform(0.1, 0.3, shape), rng.integers(0, 1, shape, np.int32)
+        arrays = (rows, 0.3 * feedback + np.eye(shape[1]), *grid)
+        cases.append((*(array(x) for x in arrays), parse_format(fmt)))
+    return cases
+
+
+def compensations(array):
+    rng = np.random.default_rng(3)
+    cases = []
+    for shape, reorder in (((1, 37, 9), True), ((6, 5, 2), False)):
+        x = rng.standard_normal((shape[0], 50, shape[1]))
+        scale = rng.uniform(0.1, 0.3, shape)
+        zero = rng.integers(-2, 3, shape, np.int32)
+        arrays = (rng.standard_normal(shape), np.swapaxes(x, 1, 2) @ x, scale, zero)
+        cases.append((*(array(a) for a in arrays), parse_format("int4"), 0.01, reorder))
+    return cases
+
+
 ARGUMENTS = {
     "solve": solutions,
     "order_intervals": orders,
@@ -247,6 +271,8 @@ ARGUMENTS = {
     "gather": gatherings,
     "exact_products": codes,
     "sums_of_products": images,
+    "round_in_turn": turns,
+    "compensated_codes": compensations,
     "map_blocks": blocks,
     "fold": foldings,
     "to_host": hosts,

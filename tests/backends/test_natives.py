@@ -34,6 +34,7 @@ TOLERANCE = {
     "search_ranges": {"rtol": 1e-9},
     "divide": {"rtol": 0, "atol": 2.0**-126},
     "fake_quantize_gradient": {"rtol": 1e-5},
+    "round_in_turn": {"rtol": 1e-12, "atol": 1e-12},
 }
 
 
