@@ -1,7 +1,6 @@
-"""The 8-bit codes that models compute on, and which of them activations get."""
+"""The 8-bit codes that models compute on, and which codes activations get."""
 
-from qcore import QuantSpec
-from qcore.errors import QuantError
+from qcore import FloatFormat, QuantSpec, parse_format
 
 CODES = ("int8", "uint8")
 
@@ -9,16 +8,7 @@ CODES = ("int8", "uint8")
 def activation_spec(activation: str | QuantSpec | None, symmetric: bool) -> QuantSpec:
     """Return how activations are to be quantized: in uint8, or int8 if symmetric."""
     if isinstance(activation, QuantSpec):
-        spec = activation
-    else:
-        name = activation or ("int8" if symmetric else "uint8")
-        spec = QuantSpec(name, symmetric=symmetric)
-    eight_bit("activation", spec.format.name)
-    return spec
-
-
-def eight_bit(argument: str, name: str) -> str:
-    """Return the name of 8-bit codes, or raise where it is that of others."""
-    if name not in CODES:
-        raise QuantError(f"`{argument}` must be {' or '.join(CODES)}; got {name!r}.")
-    return name
+        return activation
+    fmt = parse_format(activation or ("int8" if symmetric else "uint8"))
+    # Floats have no zero points.
+    return QuantSpec(fmt, symmetric=symmetric or isinstance(fmt, FloatFormat))

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from qcore.adapters.onnx.feeds import Data, open_feeds
+from qcore.adapters.onnx.formats import choose_formats
 from qcore.adapters.onnx.inputs import Feed, conform, inputs_of
 from qcore.adapters.onnx.model_file import Source
 from qcore.adapters.onnx.picking import pick_samples
@@ -15,10 +16,12 @@ from qcore.adapters.onnx.planning import plan_prepared, refuse_idle
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.progress import Progress, sample_bar
 from qcore.adapters.onnx.selection import Selection
+from qcore.adapters.onnx.stored_operands import multiplied_tensors
 from qcore.adapters.onnx.targets import find_target
 from qcore.adapters.onnx.tensors import tensors_by_name
 from qcore.adapters.onnx.watching import watching
 from qcore.errors import NonFiniteError, QuantError, nearest
+from qcore.spec import QuantSpec
 from qcore.statistics import Histogram, Range, Statistics
 
 Kind: TypeAlias = type[Histogram] | type[Range]
@@ -31,6 +34,7 @@ def calibrate(
     *,
     tensors: Collection[str] | None = None,
     target: str = "onnxruntime",
+    activation: str | QuantSpec | None = None,
     op_types: Collection[str] | None = None,
     include: Collection[str] = (),
     exclude: Collection[str] = (),
@@ -60,7 +64,7 @@ def calibrate(
         gives ``None``. `ImageFolder` and `TextFile` make arrays of what they read.
     tensors : collection of str, optional
         Which to calibrate; by default those that `quantize` needs.
-    target, op_types, include, exclude, keep_existing
+    target, activation, op_types, include, exclude, keep_existing
         As in `plan`: they tell which tensors those are.
     samples : int, optional
         How many to use at most, all by default. Of a file, a folder or a list they are
@@ -87,10 +91,10 @@ def calibrate(
     """
     prepared = prepare(model, keep_existing=keep_existing)
     if tensors is None:
-        rules = find_target(target)
+        rules = choose_formats(find_target(target), activation=activation).target
         plan = plan_prepared(prepared, rules, Selection(op_types, include, exclude))
         refuse_idle(plan, rules)
-        tensors = plan.sources
+        tensors = plan.sources or multiplied_tensors(prepared.graph, plan)
     return calibrate_prepared(
         prepared,
         data,

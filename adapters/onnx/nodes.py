@@ -8,11 +8,12 @@ from qcore.adapters.onnx.names import Names
 
 
 class Grid(NamedTuple):
-    """What codes stand for; several scales lie along the axis."""
+    """What codes stand for; several scales lie along the axis, one for each block."""
 
     scale: ir.Value
     zero_point: ir.Value | None = None
     axis: int | None = None
+    block: int | None = None
 
 
 def quantize_linear(names: Names, x: ir.Value, grid: Grid) -> ir.Node:
@@ -35,10 +36,11 @@ def dequantize_linear(names: Names, name: str, codes: ir.Value, grid: Grid) -> i
         type=grid.scale.type,
         shape=codes.shape,
     )
+    place = {"axis": grid.axis, "block_size": grid.block}
     return ir.node(
         "DequantizeLinear",
         [value for value in (codes, grid.scale, grid.zero_point) if value is not None],
-        attributes={} if grid.axis is None else {"axis": grid.axis},
+        attributes={key: n for key, n in place.items() if n is not None},
         outputs=[real],
         name=names.fresh(f"{name}_DequantizeLinear"),
     )

@@ -39,13 +39,16 @@ class Plan:
         whose values give its range. Tensors with the same ones share scale and zero
         point.
     kept_float : tuple of KeptFloat
-        Every Conv, Gemm and MatMul that is not in `compute`.
+        Every operator that the target can do so with that is in neither.
+    stores : tuple of str
+        Nodes that compute on floats, with weights that are stored in codes.
     """
 
     compute: tuple[str, ...]
     carriers: tuple[str, ...]
     tensors: Mapping[str, tuple[str, ...]]
     kept_float: tuple[KeptFloat, ...]
+    stores: tuple[str, ...] = ()
 
     @property
     def sources(self) -> tuple[str, ...]:

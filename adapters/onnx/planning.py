@@ -5,17 +5,20 @@ from collections.abc import Collection, Iterator, Mapping
 import onnx_ir as ir
 
 from qcore.adapters.onnx.eligibility import Reason, why_float
+from qcore.adapters.onnx.formats import choose_formats
 from qcore.adapters.onnx.model_file import Source
 from qcore.adapters.onnx.operands import activations, is_standard, written_as
-from qcore.adapters.onnx.placement import Known, in_codes, place
+from qcore.adapters.onnx.placement import Known, Placement, in_codes, place
 from qcore.adapters.onnx.plan import KeptFloat, Plan
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.ranges import find_statistics
 from qcore.adapters.onnx.reading import place_at_readers
 from qcore.adapters.onnx.selection import Selection
 from qcore.adapters.onnx.sharing import share
+from qcore.adapters.onnx.stored_operands import is_table, why_not_stored
 from qcore.adapters.onnx.targets import Target, find_target
 from qcore.errors import QuantError
+from qcore.spec import QuantSpec
 from qcore.statistics import Statistics
 
 
@@ -25,6 +28,7 @@ def plan(
     *,
     statistics: Mapping[str, Statistics] | None = None,
     target: str = "onnxruntime",
+    activation: str | QuantSpec | None = None,
     op_types: Collection[str] | None = None,
     include: Collection[str] = (),
     exclude: Collection[str] = (),
@@ -43,6 +47,8 @@ def plan(
     target : str, optional
         The runtime, one of `targets.TARGETS`: ``"onnxruntime"``, ``"tensorrt"`` or
         ``"openvino"``. It decides what is quantized and where.
+    activation : str or QuantSpec, optional
+        Codes of activations, as in `quantize`: not all are wanted in the same places.
     op_types : collection of str, optional
         Which of the operators that the target computes in 8 bits may do so; all by
         default: Conv, Gemm and MatMul, and but for onnxruntime ConvTranspose.
@@ -63,7 +69,7 @@ def plan(
     """
     return plan_prepared(
         prepare(model, keep_existing=keep_existing),
-        find_target(target),
+        choose_formats(find_target(target), activation=activation).target,
         Selection(op_types, include, exclude),
         statistics=statistics,
     )
@@ -79,8 +85,7 @@ def plan_prepared(
     """Return the plan for a model that `prepare` gave."""
     graph = model.graph
     selection.check(graph, target)
-    able = target.compute
-    candidates = [node for node in graph.all_nodes() if is_standard(node, *able)]
+    candidates = [node for node in graph.all_nodes() if _is_candidate(node, target)]
 
     def known(value: ir.Value) -> bool:
         return statistics is None or find_statistics(value, statistics) is not None
@@ -88,16 +93,23 @@ def plan_prepared(
     def reasons(node: ir.Node) -> Iterator[Reason]:
         yield selection.why_float(node)
         yield None if node.graph is graph else "it lies inside another operator"
-        yield why_float(node, target)
-        yield _uncalibrated(_read(node, target), known)
+        if is_standard(node, *target.stores):
+            yield why_not_stored(node)
+        else:
+            yield why_float(node, target)
+            yield _uncalibrated(_read(node, target), known)
 
     why = {node: next(filter(None, reasons(node)), None) for node in candidates}
-    compute = [node for node in candidates if why[node] is None]
-    carriers, quantized = (
-        place(graph, set(compute), known, selection.excludes)
-        if target.carries
-        else place_at_readers(graph, set(compute), known, target, selection.excludes)
-    )
+    able = [node for node in candidates if why[node] is None]
+    compute = [node for node in able if is_standard(node, *target.compute)]
+    if target.mode != "static":
+        carriers, quantized = Placement([], [])
+    elif target.carries:
+        carriers, quantized = place(graph, set(compute), known, selection.excludes)
+    else:
+        carriers, quantized = place_at_readers(
+            graph, set(compute), known, target, selection.excludes
+        )
     return Plan(
         compute=tuple(str(node.name) for node in compute),
         carriers=tuple(str(node.name) for node in carriers),
@@ -107,18 +119,28 @@ def plan_prepared(
             for node, reason in why.items()
             if reason is not None
         ),
+        stores=tuple(str(node.name) for node in able if node not in set(compute)),
     )
 
 
 def refuse_idle(plan: Plan, target: Target) -> None:
     """Raise if a plan leaves everything float; say why of the first node it leaves."""
-    if not plan.compute:
-        what = " or ".join(target.compute)
+    if not plan.compute and not (target.mode == "weights" and plan.stores):
+        what = " or ".join(target.compute or target.stores)
         raise QuantError(f"`model` has no {what} to quantize{plan.first_reason}")
+
+
+def _is_candidate(node: ir.Node, target: Target) -> bool:
+    """Return whether a node may compute on codes or look them up, for all we know."""
+    # Most lookups are in shapes or activations, which nobody would ask about.
+    is_other = node.op_type == "Gather" and not is_table(node)
+    return is_standard(node, *target.operators) and not is_other
 
 
 def _read(node: ir.Node, target: Target) -> tuple[ir.Value, ...]:
     """Return the tensors that must be quantized for a product to compute in 8 bits."""
+    if target.mode != "static":
+        return ()
     return in_codes(node) if target.carries else activations(node)
 
 

@@ -17,7 +17,7 @@ from qcore.adapters.onnx.passes.fold_constants import fold_constants
 from qcore.adapters.onnx.passes.fold_factors import fold_factors
 from qcore.adapters.onnx.passes.infer_types import infer_types
 from qcore.adapters.onnx.passes.mean_as_pool import mean_as_pool
-from qcore.adapters.onnx.passes.raise_opset import raise_opset
+from qcore.adapters.onnx.passes.raise_opset import OPSET, raise_opset
 from qcore.adapters.onnx.passes.scalar_bounds import scalar_bounds
 from qcore.adapters.onnx.quantized_already import refuse_quantized
 from qcore.adapters.onnx.training import refuse_training
@@ -45,8 +45,12 @@ PASSES = (
 )
 
 
-def prepare(model: Source, /, *, keep_existing: bool = False) -> ir.Model:
+def prepare(
+    model: Source, /, *, keep_existing: bool = False, opset: int = OPSET
+) -> ir.Model:
     """Return a path's or a proto's model, ready to be calibrated or quantized.
+
+    It has at least that opset.
 
     Raises
     ------
@@ -59,7 +63,8 @@ def prepare(model: Source, /, *, keep_existing: bool = False) -> ir.Model:
         refuse_quantized(prepared)
     given = {value.name: (value.type, value.shape) for value in ends(prepared.graph)}
     for rewrite in PASSES:
-        prepared = rewrite(prepared)
+        is_raising = rewrite is raise_opset
+        prepared = raise_opset(prepared, opset) if is_raising else rewrite(prepared)
     # What is found out about inputs and outputs is no change to what they promise.
     for value in ends(prepared.graph):
         value.type, value.shape = given[value.name]

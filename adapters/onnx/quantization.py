@@ -1,4 +1,4 @@
-"""Write a model that computes in 8 bits, in QDQ form."""
+"""Write a model that computes on codes, or holds its weights in them, in QDQ form."""
 
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
@@ -10,6 +10,7 @@ import onnx_ir as ir
 from qcore import QuantSpec, calibrate
 from qcore.adapters.onnx.calibration import calibrate_prepared
 from qcore.adapters.onnx.feeds import Data
+from qcore.adapters.onnx.formats import choose_formats
 from qcore.adapters.onnx.model_file import Source
 from qcore.adapters.onnx.overrides import parse_overrides
 from qcore.adapters.onnx.passes.clean import clean
@@ -22,8 +23,9 @@ from qcore.adapters.onnx.progress import Progress
 from qcore.adapters.onnx.ranges import activation_mean_ratios, activation_qparams
 from qcore.adapters.onnx.recipe import ONE_VALUE, Recipe
 from qcore.adapters.onnx.selection import Selection
+from qcore.adapters.onnx.stored_operands import multiplied_tensors
 from qcore.adapters.onnx.tailoring import tailor
-from qcore.adapters.onnx.targets import find_target
+from qcore.adapters.onnx.targets import DYNAMIC, FLOAT, Target, find_target
 from qcore.adapters.onnx.weights import OUTPUT, WeightSpec
 from qcore.errors import QuantError
 from qcore.statistics import Statistics
@@ -31,7 +33,7 @@ from qcore.statistics import Statistics
 
 def quantize(
     model: Source,
-    statistics_or_data: Mapping[str, Statistics] | Data,
+    statistics_or_data: Mapping[str, Statistics] | Data | None = None,
     /,
     *,
     target: str = "onnxruntime",
@@ -39,6 +41,7 @@ def quantize(
     activation: str | QuantSpec | None = None,
     symmetric: bool | None = None,
     weight: str | None = None,
+    block: int | None = None,
     weight_method: str = OUTPUT,
     per_channel: bool = True,
     op_types: Collection[str] | None = None,
@@ -52,19 +55,23 @@ def quantize(
     """
     Return a model that computes in 8 bits where that pays; `plan` tells where.
 
-    Activations get QuantizeLinear and DequantizeLinear. Weights are stored as 8-bit
-    codes with a DequantizeLinear and so are, in 32 bits, biases for onnxruntime:
-    runtimes merge these with the operators between them. Inputs, outputs and the names
-    of nodes stay as they are.
+    Activations get QuantizeLinear and DequantizeLinear. Weights are stored as codes
+    with a DequantizeLinear and so are, in 32 bits, biases for onnxruntime: runtimes
+    merge these with the operators between them. Those of recurrent networks and tables
+    of embeddings are stored in the same way, but for TensorRT; onnxruntime looks up
+    codes and dequantizes the rows it found. Inputs, outputs and the names of nodes stay
+    as they are.
 
     Parameters
     ----------
     model : path or ModelProto
-        The float model, in 32 or 16 bits; opsets below 13 are raised, with tensors of
-        16 bits those below 19. Scales have the type of their tensors, and biases of 16
+        The float model, in 32 or 16 bits; opsets below 13 are raised, below 19 with
+        tensors of 16 bits or codes of float8, below 21 with other codes than those of 8
+        bits, or with blocks. Scales have the type of their tensors, and biases of 16
         bits stay floats.
-    statistics_or_data : mapping, or data
-        What `calibrate` gave, or data for it.
+    statistics_or_data : mapping, or data, optional
+        What `calibrate` gave, or data for it. Activations that are ``"dynamic"`` or
+        ``"float"`` need none; the method ``"output"`` makes use of it then, too.
     target : str, optional
         The runtime, as of `plan`. What it does not take is refused.
     method : str, optional
@@ -73,14 +80,23 @@ def quantize(
         ``"uint8"`` or ``"int8"``; the default is uint8, or int8 if symmetric; TensorRT
         takes int8 alone. Both give the same numbers. onnxruntime on x86 computes on
         uint8 only, and cannot turn all int8 tensors into it: one with several users
-        leaves their operators in float.
+        leaves their operators in float. ``"int16"``, ``"uint16"``, ``"float8_e4m3fn"``
+        (TensorRT, too) and ``"float8_e5m2"`` are what hardware has kernels for; on CPUs
+        products of what the codes stand for are those of floats. ``"dynamic"``: uint8,
+        the range of each tensor found when the model runs (onnxruntime).
+        ``"float"``: weights alone are stored in codes.
     symmetric : bool, optional
         Zero points of activations are 0; by default for TensorRT alone.
     weight : str, optional
         ``"uint8"`` or ``"int8"``; the default is that of the activations. Both give the
         same numbers, uint8 with zero point 128. On x86 without VNNI, onnxruntime adds
         products of uint8 with int8 in 16 bits, which overflow: MobileNet loses
-        11 dB.
+        11 dB. Also ``"int4"``, ``"uint4"``, other widths, held in the next wider type,
+        and float8 with activations in that or ``"float"``.
+    block : int, optional
+        So many weights that are summed share a scale, 16 to 256 (TensorRT: 64 or 128,
+        its default for int4); with activations ``"float"``. Where a channel has fewer,
+        all its weights do.
     weight_method : str, optional
         How ranges of weights are chosen: ``"output"``, so that the output of their
         layer changes least, ``"minmax"``, ``"mse"``, ``"percentile"`` …
@@ -103,27 +119,36 @@ def quantize(
     QuantError
         If model, data or options do not fit, or no operator can compute in 8 bits.
     """
-    rules = find_target(target)
-    spec = rules.activation_spec(activation, symmetric)
-    codes = rules.weight_codes(weight, spec)
-    weights = WeightSpec(codes, weight_method, per_channel, rules.bias_codes)
-
-    recipe = Recipe(spec, method, options)
+    formats = choose_formats(
+        find_target(target),
+        activation=activation,
+        symmetric=symmetric,
+        weight=weight,
+        block=block,
+    )
+    rules = formats.target
+    weights = WeightSpec(
+        formats.weight, weight_method, per_channel, rules.bias_codes, formats.block
+    )
+    recipe = Recipe(formats.activation or QuantSpec(), method, options)
     recipe.check()
     check_weight_method(weight_method)
     asked = parse_overrides(overrides)
-    prepared = prepare(model, keep_existing=keep_existing)
+    prepared = prepare(model, keep_existing=keep_existing, opset=formats.opset)
     selection = Selection(op_types, include, exclude)
     needed = plan_prepared(prepared, rules, selection)
     refuse_idle(needed, rules)
     tailor(prepared.graph, needed, rules, asked, recipe)
-    statistics = _statistics(prepared, needed, statistics_or_data, progress)
+    statistics = _statistics(prepared, needed, rules, statistics_or_data, progress)
     plan = plan_prepared(prepared, rules, selection, statistics=statistics)
     refuse_idle(plan, rules)
     recipes = tailor(prepared.graph, plan, rules, asked, recipe)
     qparams = activation_qparams(prepared.graph, plan, statistics, recipes)
-    ratios = activation_mean_ratios(prepared.graph, plan, statistics)
-    quantized = quantize_weights(prepared, plan, qparams, ratios, weights)
+    read = [*plan.tensors, *multiplied_tensors(prepared.graph, plan)]
+    ratios = activation_mean_ratios(prepared.graph, read, statistics)
+    quantized = quantize_weights(
+        prepared, plan, qparams, ratios, weights, looks_up_codes=rules.looks_up_codes
+    )
     quantized = clean(insert_qdq(quantized, plan, qparams, everywhere=rules.carries))
     return ir.to_proto(ir.external_data.load_to_model(quantized))
 
@@ -137,12 +162,21 @@ def check_weight_method(name: str, /) -> None:
 def _statistics(
     model: ir.Model,
     plan: Plan,
-    given: Mapping[str, Statistics] | Data,
+    target: Target,
+    given: Mapping[str, Statistics] | Data | None,
     progress: Progress | None,
 ) -> Mapping[str, Statistics]:
     """Return statistics as they were given, or of the data that was given."""
+    if given is None:
+        if target.mode == "static":
+            raise QuantError(
+                "`statistics_or_data` must be given unless `activation` is "
+                f"{DYNAMIC!r} or {FLOAT!r}."
+            )
+        return {}
     if not isinstance(given, Mapping):
-        return calibrate_prepared(model, given, plan.sources, progress=progress)
+        sources = plan.sources or multiplied_tensors(model.graph, plan)
+        return calibrate_prepared(model, given, sources, progress=progress)
     for name, state in given.items():
         if not isinstance(state, Statistics):
             raise QuantError(

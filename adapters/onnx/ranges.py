@@ -1,6 +1,6 @@
 """The scales of activations, from the statistics of the tensors that share them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import reduce
 
 import onnx_ir as ir
@@ -75,14 +75,14 @@ def activation_qparams(
 
 
 def activation_mean_ratios(
-    graph: ir.Graph, plan: Plan, statistics: Mapping[str, Statistics]
+    graph: ir.Graph, names: Iterable[str], statistics: Mapping[str, Statistics]
 ) -> dict[str, float]:
-    """Return squared mean over variance of each tensor that the plan quantizes.
+    """Return squared mean over variance of tensors.
 
     Statistics that have no histogram leave it at 0.
     """
     values = tensors_by_name(graph)
-    seen = {name: find_statistics(values[name], statistics) for name in plan.tensors}
+    seen = {name: find_statistics(values[name], statistics) for name in names}
     return {
         name: float(mean_ratio(state)[0]) if isinstance(state, Histogram) else 0.0
         for name, state in seen.items()

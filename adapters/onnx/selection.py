@@ -51,14 +51,14 @@ class Selection:
     def check(self, graph: ir.Graph, target: Target) -> None:
         """Raise QuantError where an operator or pattern is none of the model's."""
         for op_type in self.op_types or ():
-            if op_type not in target.compute:
+            if op_type not in target.operators:
                 raise QuantError(
-                    f"`op_types` must be among {', '.join(target.compute)}; "
+                    f"`op_types` must be among {', '.join(target.operators)}; "
                     f"got {op_type!r}."
                 )
         nodes = list(graph.all_nodes())
-        products = [node for node in nodes if is_standard(node, *target.compute)]
-        kind = " or ".join(target.compute)
+        products = [node for node in nodes if is_standard(node, *target.operators)]
+        kind = " or ".join(target.operators)
         _check_patterns("include", self.include, products, kind)
         _check_patterns("exclude", self.exclude, nodes, "node")
 

@@ -4,18 +4,25 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import onnx_ir as ir
 
 from qcore import (
+    FloatFormat,
     Histogram,
+    IntFormat,
+    PerBlock,
     PerChannel,
     PerTensor,
     QParams,
     QuantSpec,
     calibrate,
+    parse_format,
     qparams_from_data,
     qparams_from_weights,
     quantize,
 )
+from qcore.adapters.onnx_formats import type_of
+from qcore.granularity import Granularity
 
 OUTPUT = "output"
 """The weights' own method, `qcore.qparams_from_weights`."""
@@ -26,14 +33,17 @@ MOST_CODES = 2.0**31 * (1 - 2**-20)  # less than int32's, for scales are rounded
 
 
 class Stored(NamedTuple):
-    """A constant as ``(codes - zero_point) * scale``.
+    """A constant as ``(codes - zero_point) * scale``, as DequantizeLinear has it.
 
-    Scale and zero point have shape ``[]`` or ``[channels]``; no zero point is 0.
+    Scale and zero point have shape ``[]``, or ``[channels]`` along the axis, or that of
+    the codes with the blocks along the axis counted; no zero point is 0.
     """
 
     codes: np.ndarray
     scale: np.ndarray
     zero_point: np.ndarray | None
+    axis: int | None = None
+    block: int | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,8 @@ class WeightSpec:
     Attributes
     ----------
     codes : str
-        ``"int8"`` with zero point 0, or ``"uint8"`` with 128: the same numbers.
+        Format of the codes. Zero points are 0; those of unsigned integers are the
+        middle, so that they stand for the numbers of the signed ones.
     method : str
         ``"output"`` changes the layer's output least; ``"minmax"``; or any method that
         decides from a histogram.
@@ -51,22 +62,28 @@ class WeightSpec:
         One scale for each output channel, or one for all.
     bias_codes : bool
         Whether biases become codes, too.
+    block : int or None
+        So many weights of a channel share a scale, the last of them maybe fewer, where
+        it has more than that.
     """
 
     codes: str
     method: str
     per_channel: bool
     bias_codes: bool = True
+    block: int | None = None
 
     def store(
         self,
         weight: np.ndarray,
         axis: int | None,
-        x_scale: np.ndarray,
+        x_scale: np.ndarray | None,
         bias: np.ndarray | None,
+        *,
         mean_ratio: float = 0.0,
+        block_axis: int | None = None,
     ) -> Stored:
-        """Return a weight in 8 bits.
+        """Return a weight in codes.
 
         Parameters
         ----------
@@ -74,41 +91,71 @@ class WeightSpec:
             float32 or float16, which its scales are, too.
         axis : int or None
             The axis of the output channels, if there is one.
-        x_scale : array
-            The scale of the activations it will be multiplied by, 0-d.
+        x_scale : array or None
+            The scale of the activations it will be multiplied by, 0-d, if they have
+            one.
         bias : array or None
             ``[channels]``; scales leave it room in 32 bits.
         mean_ratio : float, optional
             Squared mean over variance of the activations, for the method ``"output"``.
+        block_axis : int or None, optional
+            The axis that products are summed along, which may be cut into blocks.
         """
-        granularity = (
-            PerChannel(axis) if self.per_channel and axis is not None else None
-        )
-        qparams = self._qparams(weight, granularity or PerTensor(), mean_ratio)
-        least = _least_scale(bias, x_scale)
-        scale = np.maximum(
-            qparams.scale.reshape(-1), least if granularity else least.max()
-        )
+        granularity = self._granularity(weight, axis, block_axis)
+        qparams = self._qparams(weight, granularity, mean_ratio)
+        shape = qparams.scale.shape
+        if isinstance(granularity, PerBlock):
+            place = granularity.axis, granularity.size
+        else:
+            place = (
+                granularity.axis if isinstance(granularity, PerChannel) else None,
+                None,
+            )
+            shape = () if place[0] is None else (-1,)
+        scale = qparams.scale.reshape(shape)
+        if x_scale is not None:
+            least = _least_scale(bias, x_scale)
+            scale = np.maximum(scale, least if scale.ndim else least.max())
         scale = _up(scale, weight.dtype)
-        qparams = QParams(
-            scale.astype(np.float32).reshape(qparams.scale.shape),
-            qparams.zero_point,
-            qparams.spec,
-        )
-        codes = quantize(weight, qparams)
-        zero_point = np.zeros_like(scale, np.int8)
-        if self.codes == "uint8":  # flipping the sign bit adds 128
-            codes, zero_point = (x.view(np.uint8) ^ 128 for x in (codes, zero_point))
-        shape = (-1,) if granularity else ()
-        return Stored(codes, scale.reshape(shape), zero_point.reshape(shape))
+        wide = scale.astype(np.float32).reshape(qparams.scale.shape)
+        qparams = QParams(wide, qparams.zero_point, qparams.spec)
+        codes, zero_point = self._in_type(quantize(weight, qparams), shape_of=scale)
+        return Stored(codes, scale, zero_point, *place)
+
+    def _granularity(
+        self, weight: np.ndarray, axis: int | None, block_axis: int | None
+    ) -> Granularity:
+        """Return which weights share a scale: no fewer than a block, if that is asked.
+
+        Along an axis shorter than a block, such as that of a convolution of each
+        channel by itself, blocks would be single weights.
+        """
+        size, cut = self.block, block_axis
+        if size is not None and cut is not None and weight.shape[cut] > size:
+            return PerBlock(cut, size)
+        if (self.per_channel or self.block) and axis is not None:
+            return PerChannel(axis)
+        return PerTensor()
+
+    def _in_type(
+        self, codes: np.ndarray, *, shape_of: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return codes and zero points in the type of ONNX that holds the format."""
+        fmt = parse_format(self.codes)
+        dtype = ir.DataType(type_of(fmt).number).numpy()
+        if isinstance(fmt, FloatFormat):  # bit patterns, a byte each
+            return codes.view(dtype), np.zeros(shape_of.shape, dtype)
+        zero = 0 if fmt.signed else 1 << (fmt.bits - 1)
+        held = (codes.astype(np.int32) + zero).astype(dtype)
+        return held, np.full(shape_of.shape, zero).astype(dtype)
 
     def _qparams(
-        self,
-        weight: np.ndarray,
-        granularity: PerTensor | PerChannel,
-        mean_ratio: float,
+        self, weight: np.ndarray, granularity: Granularity, mean_ratio: float
     ) -> QParams:
-        spec = QuantSpec(granularity=granularity)
+        fmt = parse_format(self.codes)
+        if isinstance(fmt, IntFormat):
+            fmt = IntFormat(fmt.bits)
+        spec = QuantSpec(fmt, granularity)
         if self.method == OUTPUT:
             return qparams_from_weights(weight, spec, mean_ratio=mean_ratio)
         if self.method == "minmax":
@@ -137,4 +184,5 @@ def _up(scale: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def store_bias(bias: np.ndarray, scale: np.ndarray) -> Stored:
     """Return a bias in 32 bits, for which ONNX has no zero point."""
     codes = np.rint(bias / scale.astype(np.float64))
-    return Stored(codes.astype(np.int32), scale, None)
+    axis = 0 if scale.ndim else None
+    return Stored(codes.astype(np.int32), scale, None, axis)

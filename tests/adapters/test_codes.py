@@ -4,7 +4,6 @@ import pytest
 
 from qcore import QuantSpec
 from qcore.adapters.codes import activation_spec
-from qcore.errors import QuantError
 
 
 @pytest.mark.parametrize(("symmetric", "name"), [(False, "uint8"), (True, "int8")])
@@ -17,9 +16,5 @@ def test_codes_may_be_chosen() -> None:
     assert activation_spec(QuantSpec("uint8"), False) == QuantSpec("uint8")
 
 
-@pytest.mark.parametrize("activation", ["int4", QuantSpec("int16")])
-def test_codes_of_other_widths_are_refused(activation: str | QuantSpec) -> None:
-    with pytest.raises(
-        QuantError, match="`activation` must be int8 or uint8; got 'int"
-    ):
-        activation_spec(activation, True)
+def test_floats_have_no_zero_point() -> None:
+    assert activation_spec("float8_e5m2", False) == QuantSpec("float8_e5m2")

@@ -1,14 +1,11 @@
-"""Store weights in 8 bits and biases in 32, each behind a DequantizeLinear."""
+"""Store weights in codes and biases in 32 bits, each behind a DequantizeLinear."""
 
 from collections.abc import Mapping
 
-import numpy as np
 import onnx_ir as ir
 
-from qcore import NonFiniteError, QParams
-from qcore.adapters.onnx.constants import add_constant, array_of
-from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.nodes import Grid, dequantize_linear
+from qcore import QParams
+from qcore.adapters.onnx.constant_reader import ConstantReader, finite
 from qcore.adapters.onnx.operands import (
     activations,
     bias,
@@ -16,8 +13,10 @@ from qcore.adapters.onnx.operands import (
     channel_axis,
     weight,
 )
+from qcore.adapters.onnx.passes.look_up_codes import can_look_up, look_up_codes
 from qcore.adapters.onnx.plan import Plan
-from qcore.adapters.onnx.weights import Stored, WeightSpec, store_bias
+from qcore.adapters.onnx.stored_operands import multiplied, stored_operands
+from qcore.adapters.onnx.weights import WeightSpec, store_bias
 
 
 def quantize_weights(
@@ -26,8 +25,10 @@ def quantize_weights(
     qparams: Mapping[str, QParams],
     mean_ratios: Mapping[str, float],
     spec: WeightSpec,
+    *,
+    looks_up_codes: bool = False,
 ) -> ir.Model:
-    """Return the model with the weights of the plan's computing nodes in codes.
+    """Return the model with the weights of the plan's nodes in codes.
 
     Parameters
     ----------
@@ -38,17 +39,36 @@ def quantize_weights(
     qparams : mapping
         Of the activations; their scales are part of those of the biases.
     mean_ratios : mapping
-        Of the activations; see `qcore.mean_ratio`.
+        Of the activations, as far as they are known; see `qcore.mean_ratio`.
     spec : WeightSpec
         How.
+    looks_up_codes : bool, optional
+        Whether tables are dequantized after the lookup.
 
     Raises
     ------
     NonFiniteError
         If a weight or bias holds NaN or infinity.
     """
-    reader = _Reader(model.graph)
+    reader = ConstantReader(model.graph)
     for node in list(model.graph):
+        if node.name in plan.stores:
+            for operand in stored_operands(node):
+                value, x = operand.value(node), multiplied(node)
+                ratio = 0.0 if x is None else mean_ratios.get(str(x.name), 0.0)
+                stored = spec.store(
+                    finite(value),
+                    operand.axis,
+                    None,
+                    None,
+                    mean_ratio=ratio,
+                    block_axis=operand.summed,
+                )
+                if node.op_type == "Gather" and looks_up_codes and can_look_up(stored):
+                    look_up_codes(node, stored, reader)
+                else:
+                    real = reader.read(node, value, stored)
+                    node.replace_input_with(operand.index, real)
         kernel = weight(node) if node.name in plan.compute else None
         if kernel is not None:
             x = str(activations(node)[0].name)
@@ -57,48 +77,13 @@ def quantize_weights(
             # The product of two scales has no room in 16 bits.
             if kernel.dtype == ir.DataType.FLOAT16 or not spec.bias_codes:
                 values = None
-            stored = spec.store(_finite(kernel), axis, x_scale, values, mean_ratios[x])
-            index = node.inputs.index(kernel)
-            node.replace_input_with(index, reader.read(node, kernel, stored, axis))
-            if addend is not None and values is not None:
-                _finite(addend)
-                stored = store_bias(values, x_scale * stored.scale)
-                node.replace_input_with(2, reader.read(node, addend, stored, 0))
-    return model
-
-
-class _Reader:
-    """Reads constants back from codes; one that several nodes use, just once."""
-
-    def __init__(self, graph: ir.Graph) -> None:
-        self.graph, self.names = graph, Names(graph)
-        self.done: dict[tuple[ir.Value, bytes], ir.Value] = {}
-
-    def read(
-        self, node: ir.Node, value: ir.Value, stored: Stored, axis: int | None
-    ) -> ir.Value:
-        """Return what a node is to use in place of a constant."""
-        key = (value, stored.scale.tobytes())
-        if key not in self.done:
-            grid = Grid(
-                self._add(value, "scale", stored.scale),
-                None
-                if stored.zero_point is None
-                else self._add(value, "zero_point", stored.zero_point),
-                axis if stored.scale.ndim else None,
+            stored = spec.store(
+                finite(kernel), axis, x_scale, values, mean_ratio=mean_ratios[x]
             )
-            codes = self._add(value, "quantized", stored.codes)
-            dequantize = dequantize_linear(self.names, str(value.name), codes, grid)
-            self.graph.insert_before(node, dequantize)
-            self.done[key] = dequantize.outputs[0]
-        return self.done[key]
-
-    def _add(self, value: ir.Value, what: str, array: np.ndarray) -> ir.Value:
-        return add_constant(self.graph, self.names, f"{value.name}_{what}", array)
-
-
-def _finite(constant: ir.Value) -> np.ndarray:
-    array = array_of(constant)
-    if not np.isfinite(array).all():
-        raise NonFiniteError(f"{constant.name!r} must be finite; it holds NaN or inf.")
-    return array
+            index = node.inputs.index(kernel)
+            node.replace_input_with(index, reader.read(node, kernel, stored))
+            if addend is not None and values is not None:
+                finite(addend)
+                stored = store_bias(values, x_scale * stored.scale)
+                node.replace_input_with(2, reader.read(node, addend, stored))
+    return model

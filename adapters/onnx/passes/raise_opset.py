@@ -9,17 +9,31 @@ OPSET = 13
 """In which QuantizeLinear and DequantizeLinear take an axis."""
 OPSET_OF_HALVES = 19
 """In which they take and give 16-bit floats."""
-IR_VERSION = {OPSET: 7, OPSET_OF_HALVES: 9}
+IR_VERSION = {OPSET: 7, 15: 8, OPSET_OF_HALVES: 9, 21: 10, 23: 11}
 """Those published with these; from 4 on, initializers need not be inputs."""
 
 
-def raise_opset(model: ir.Model) -> ir.Model:
-    """Return the model in the first opset that has what it needs, or in its own."""
-    least = OPSET_OF_HALVES if _has_halves(model.graph) else OPSET
-    opset = model.opset_imports.get("", least)
-    if opset < least:
-        model = _convert(model, opset, least)
-    model.ir_version = max(model.ir_version, IR_VERSION[least])
+def raise_opset(model: ir.Model, opset: int = OPSET) -> ir.Model:
+    """Return the model in the first opset that has what it needs, or in its own.
+
+    Parameters
+    ----------
+    model : Model
+        Of any opset.
+    opset : int, optional
+        The first that has the formats to be used.
+
+    Raises
+    ------
+    QuantError
+        If onnx cannot raise it.
+    """
+    least = max(opset, OPSET_OF_HALVES if _has_halves(model.graph) else OPSET)
+    own = model.opset_imports.get("", least)
+    if own < least:
+        model = _convert(model, own, least)
+    published = [version for first, version in IR_VERSION.items() if first <= least]
+    model.ir_version = max(model.ir_version, *published)
     return model
 
 

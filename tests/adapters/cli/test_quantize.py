@@ -152,7 +152,7 @@ def test_a_model_is_made_for_the_runtime_that_is_asked_for(
     refused = ("--target", "tensorrt", "--activation", "uint8")
     code, out, err = qcore("quantize", model, "--data", data, *refused, "-o", output)
     assert (code, out) == (2, "")
-    assert "`activation` of tensorrt must be int8; got 'uint8'" in err
+    assert "`activation` of tensorrt must be int8, float8_e4m3fn or float" in err
 
 
 def test_a_plan_is_told_for_the_runtime_that_is_asked_for(qcore, model: Path) -> None:

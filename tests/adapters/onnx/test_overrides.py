@@ -95,7 +95,7 @@ def test_the_first_pattern_that_fits_holds(net, data):
         ({"y": {}}, "got 'y': 'y' stays float"),
         ({"x": {"method": "mze"}}, "`overrides` of 'x': .* did you mean 'mse'"),
         ({"x": {"percentile": 9}}, "`overrides` of 'x': .*no option 'percentile'"),
-        ({"x": {"format": "int3"}}, "`overrides` of 'x': `activation` must be"),
+        ({"x": {"format": "int3"}}, "`overrides` of 'x': .* must be int8, uint8"),
         ({"x": {"range": (1, 0)}}, "`overrides` of 'x': `ends` must be two ascending"),
         ({"x": {"range": (0, 1), "method": "mse"}}, "a range or a method; got both"),
         ({"a": {"range": (0, 1)}, "p": {"range": (0, 2)}}, "'a' and 'p' must agree"),
