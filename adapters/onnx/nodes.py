@@ -1,10 +1,13 @@
 """QuantizeLinear and DequantizeLinear nodes, named after what they quantize."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import onnx_ir as ir
 
 from qcore.adapters.onnx.names import Names
+from qcore.adapters.onnx_formats import type_of
+from qcore.formats import Format
 
 
 class Grid(NamedTuple):
@@ -14,6 +17,11 @@ class Grid(NamedTuple):
     zero_point: ir.Value | None = None
     axis: int | None = None
     block: int | None = None
+
+
+def dtype_of(fmt: Format, /) -> np.dtype[Any]:
+    """Return the dtype that holds codes of a format in ONNX."""
+    return ir.DataType(type_of(fmt).number).numpy()
 
 
 def quantize_linear(names: Names, x: ir.Value, grid: Grid) -> ir.Node:

@@ -25,9 +25,11 @@ _INTS = (
 """Of at most 8 bits; those that ONNX lacks are held in 8."""
 
 _WEIGHTS: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(CODES, _INTS),
+    "int8": _INTS,
+    "uint8": ("uint8", *(name for name in _INTS if name != "uint8")),
     **dict.fromkeys(_INT16S, (*_INTS, *_INT16S)),
-    **dict.fromkeys(_FLOAT8S, _FLOAT8S),
+    "float8_e4m3fn": _FLOAT8S,
+    "float8_e5m2": _FLOAT8S[::-1],
     DYNAMIC: ("uint8", "int8"),
     FLOAT: (*_INTS, *_INT16S, *_FLOAT8S),
 }
@@ -117,7 +119,7 @@ class Target:
 
     def weight_codes(self, weight: str | None, spec: QuantSpec | None) -> str:
         """
-        Return the format of weights, by default that of activations if it can be.
+        Return the format of weights.
 
         Parameters
         ----------
@@ -137,7 +139,7 @@ class Target:
             named = spec.format.name
         allowed = self.weights[named]
         if weight is None:
-            return named if named in allowed else allowed[0]
+            return allowed[0]
         if weight not in allowed:
             where = f" with activation {named!r}"
             raise QuantError(self.refusal("weight", weight, allowed, where))

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import onnx_ir as ir
 
 from qcore import (
     FloatFormat,
@@ -21,7 +20,7 @@ from qcore import (
     qparams_from_weights,
     quantize,
 )
-from qcore.adapters.onnx_formats import type_of
+from qcore.adapters.onnx.nodes import dtype_of
 from qcore.granularity import Granularity
 
 OUTPUT = "output"
@@ -142,7 +141,7 @@ class WeightSpec:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return codes and zero points in the type of ONNX that holds the format."""
         fmt = parse_format(self.codes)
-        dtype = ir.DataType(type_of(fmt).number).numpy()
+        dtype = dtype_of(fmt)
         if isinstance(fmt, FloatFormat):  # bit patterns, a byte each
             return codes.view(dtype), np.zeros(shape_of.shape, dtype)
         zero = 0 if fmt.signed else 1 << (fmt.bits - 1)

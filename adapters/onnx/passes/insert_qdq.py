@@ -7,7 +7,12 @@ import onnx_ir as ir
 from qcore import QParams
 from qcore.adapters.onnx.constants import add_constant
 from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.nodes import Grid, dequantize_linear, quantize_linear
+from qcore.adapters.onnx.nodes import (
+    Grid,
+    dequantize_linear,
+    dtype_of,
+    quantize_linear,
+)
 from qcore.adapters.onnx.plan import Plan
 from qcore.adapters.onnx.tensors import tensors_by_name
 
@@ -50,7 +55,7 @@ def insert_qdq(
 
 
 def _grid(graph: ir.Graph, names: Names, name: str, qparams: QParams) -> Grid:
-    zero_point = qparams.zero_point.astype(qparams.spec.format.name)
+    zero_point = qparams.zero_point.astype(dtype_of(qparams.spec.format))
     scale = qparams.scale.astype(qparams.spec.scale_dtype)
     return Grid(
         add_constant(graph, names, f"{name}_scale", scale),
