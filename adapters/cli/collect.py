@@ -2,29 +2,42 @@
 
 from argparse import Namespace
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from qcore.adapters import onnx
 from qcore.adapters.cli.arguments import selected
-from qcore.adapters.cli.reader import read
+from qcore.adapters.cli.samples import samples, told
+from qcore.adapters.onnx.progress import sample_bar
 from qcore.statistics import Statistics
 
 
-def collect(arguments: Namespace) -> dict[str, Statistics]:
-    """Return the statistics of the model's activations, by tensor."""
+@dataclass(frozen=True)
+class Collected:
+    """Statistics of a model's activations by tensor, and of what samples they are."""
+
+    statistics: dict[str, Statistics]
+    told: str
+
+
+def collect(arguments: Namespace) -> Collected:
+    """Return the statistics of the model's activations."""
     options: dict[str, Any] = selected(arguments)
     if arguments.bins:
         options["bins"] = arguments.bins
-    if arguments.quiet:
-        options["progress"] = _silent
-    return onnx.calibrate(arguments.model, samples(arguments), **options)
+    used = 0
 
+    def progress(given: Iterable[Any], total: int | None) -> Iterable[Any]:
+        nonlocal used
+        for sample in given if arguments.quiet else sample_bar(given, total):
+            used += 1
+            yield sample
 
-def samples(arguments: Namespace) -> Any:
-    """Return the samples, or where they are."""
-    return read(arguments.reader) if arguments.reader else arguments.data
-
-
-def _silent(samples: Iterable[Any], total: int | None) -> Iterable[Any]:
-    del total
-    return samples
+    statistics = onnx.calibrate(
+        arguments.model,
+        samples(arguments),
+        samples=arguments.samples,
+        progress=progress,
+        **options,
+    )
+    return Collected(statistics, told(arguments, used))

@@ -5,6 +5,7 @@ signals, 130: interrupted, and 141: nobody reads the output any more.
 """
 
 import io
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,9 @@ BAD_PATH = (
     NotADirectoryError,
     PermissionError,
 )
+
+EXTRAS = {"PIL": "images", "tokenizers": "text"}
+"""What brings a library that is not installed; all others come with `onnx`."""
 
 EXPECTED = (
     BadInputError,
@@ -57,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _outcome(argv: Sequence[str] | None) -> tuple[int, str]:
     """Return the exit code, and the sentence to say if the job is not done."""
     name = "qcore"
+    # Of what it finds odd in a model and leaves as it is; what matters is raised.
+    logging.getLogger("onnx_ir").setLevel(logging.CRITICAL)
     try:
         try:
             arguments = parser().parse_args(argv)
@@ -90,7 +96,8 @@ def _verdict(error: BaseException) -> tuple[int, str]:
             _discard_output()
             return NO_READER, ""
         case ModuleNotFoundError(name=str(module)) if not module.startswith("qcore"):
-            install = "pip install 'qcore-quant[onnx]'"
+            extra = EXTRAS.get(module.partition(".")[0], "onnx")
+            install = f"pip install 'qcore-quant[{extra}]'"
             return BAD_INPUT, f"needs {module}, which is not installed: {install}"
         case OSError():
             return (BAD_INPUT if isinstance(error, BAD_PATH) else CANNOT), _said(error)

@@ -16,7 +16,9 @@ def run(arguments: Namespace) -> Iterator[str]:
     model, output = arguments.model, arguments.output
     check_output(output, model, *given_files(arguments), *external_files(model))
     planned(arguments)
-    statistics = collect(arguments)
-    qcore.save(output, statistics)
+    collected = collect(arguments)
+    qcore.save(output, collected.statistics)
     if not arguments.quiet:
-        yield f"{output}: {len(statistics)} tensors; {size(output.stat().st_size)}."
+        number = len(collected.statistics)
+        yield f"{output}: {number} tensors; {size(output.stat().st_size)}."
+        yield collected.told

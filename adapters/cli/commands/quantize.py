@@ -40,9 +40,10 @@ def run(arguments: Namespace) -> Iterator[str]:
     if arguments.plan:
         yield from foretold(arguments, plan, Recipe(spec, arguments.method, options))
         return
+    collected = collect(arguments) if statistics is None else None
     quantized = onnx.quantize(
         model,
-        collect(arguments) if statistics is None else statistics,
+        collected.statistics if collected else statistics,
         method=arguments.method,
         activation=spec,
         weight_method=arguments.weights,
@@ -57,6 +58,8 @@ def run(arguments: Namespace) -> Iterator[str]:
             f"{output}: {done} of {done + left} Conv, Gemm and MatMul compute in int8; "
             f"{size(output.stat().st_size)}."
         )
+        if collected:
+            yield collected.told
         yield from map(str, plan.kept_float)
 
 

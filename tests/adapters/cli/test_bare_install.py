@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,28 @@ def test_what_needs_onnx_says_what_to_install(arguments: list[str]) -> None:
     assert result.returncode == 2
     assert f"qcore {arguments[0]}: needs onnx" in result.stderr
     assert "pip install 'qcore-quant[onnx]'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("library", "extra", "options"),
+    [
+        ("PIL", "images", ["--preprocess", "size=8"]),
+        ("tokenizers", "text", ["--tokenizer", "tokenizer.json"]),
+    ],
+)
+def test_what_makes_samples_says_what_to_install(
+    model: Path, library: str, extra: str, options: list[str]
+) -> None:
+    (model.parent / "0.png").write_bytes(b"")
+    texts = model.with_name("texts.txt")
+    texts.write_text("some text")
+    data = model.parent if library == "PIL" else texts
+    output = model.with_name("out.onnx")
+    given = ["quantize", model, "--data", data, *options, "-o", output]
+    result = bare(*map(str, given), absent=[library])
+    assert (result.returncode, result.stdout, output.exists()) == (2, "", False)
+    assert f"needs {library}, which is not installed" in result.stderr
+    assert f"pip install 'qcore-quant[{extra}]'" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["methods", "backends"])
