@@ -171,13 +171,13 @@ def json(command: Container) -> None:
     command.add_argument("--json", action="store_true", help="all of it, as JSON")
 
 
-def limit(command: Container) -> None:
+def limit(command: Container, default: int | None) -> None:
     """Add how long a list may become."""
     command.add_argument(
         "--limit",
         metavar="N",
         type=_limit,
-        default=12,
+        default=default,
         help="tensors to show (12); 0 shows all",
     )
 

@@ -1,6 +1,6 @@
 """A list of names as lines of text."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
 
 _INDENT = "    "
@@ -13,3 +13,9 @@ def listed(what: str, names: Sequence[str]) -> Iterator[str]:
         ", ".join(names), 88, initial_indent=_INDENT, subsequent_indent=_INDENT,
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
+
+
+def counted(numbers: Mapping[str, int]) -> str:
+    """Return how many there are of what, the most first."""
+    order = sorted(numbers, key=lambda name: (-numbers[name], name))
+    return ", ".join(f"{numbers[name]} {name}" for name in order)

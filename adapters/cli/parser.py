@@ -8,7 +8,6 @@ from typing import NoReturn
 
 from qcore.adapters.cli import arguments as add
 from qcore.adapters.cli.errors import UsageError
-from qcore.adapters.cli.samples import add_samples
 
 
 class Parser(argparse.ArgumentParser):
@@ -121,7 +120,6 @@ def _quantize(command: Parser) -> None:
     add.selection(command, command.more)
     add.override(command.more)
     add.collection(command)
-    add_samples(command.more)
 
 
 def _calibrate(command: Parser) -> None:
@@ -133,7 +131,6 @@ def _calibrate(command: Parser) -> None:
     add.output(command, "the statistics, in safetensors form")
     add.selection(command, command.more)
     add.collection(command)
-    add_samples(command.more)
 
 
 def _compare(command: Parser) -> None:
@@ -149,8 +146,7 @@ def _compare(command: Parser) -> None:
         action="store_true",
         help="outputs of onnxruntime's integer kernels (as written)",
     )
-    add_samples(command.more)
-    add.limit(command)
+    add.limit(command, default=12)
     add.json(command)
 
 
@@ -160,6 +156,8 @@ def _inspect(command: Parser) -> None:
     add.target(command)
     add.method(command, default=None)
     add.activation(command)
+    add.limit(command, default=None)
+    add.json(command)
 
 
 def _demo(command: Parser) -> None:

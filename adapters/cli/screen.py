@@ -7,15 +7,24 @@ LEAST = 12
 """Characters that are left of a name however narrow the terminal is."""
 
 
-def fitting(names: Sequence[str], beside: int) -> list[str]:
-    """Return names that leave room for `beside` characters in a line.
+GAP = 2
+"""Characters between two columns of a table."""
 
-    Whole, if the lines go into a file or to another program.
+
+def fitted(
+    header: Sequence[str], rows: Sequence[tuple[str, ...]]
+) -> list[tuple[str, ...]]:
+    """Return rows whose first cells, names, leave room for the others.
+
+    All stays whole if the lines go into a file or to another program.
     """
     columns = get_terminal_size((0, 0)).columns
     if not columns:
-        return list(names)
-    return [cut(name, max(columns - beside, LEAST)) for name in names]
+        return list(rows)
+    others = list(zip(header, *rows, strict=True))[1:]
+    beside = sum(GAP + max(map(len, column)) for column in others)
+    width = max(columns - beside, LEAST)
+    return [(cut(name, width), *cells) for name, *cells in rows]
 
 
 def cut(name: str, width: int) -> str:

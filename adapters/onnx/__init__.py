@@ -9,6 +9,7 @@
 from qcore.adapters.onnx.calibration import calibrate
 from qcore.adapters.onnx.comparison import ModelComparison, compare
 from qcore.adapters.onnx.images import ImageFolder
+from qcore.adapters.onnx.inspection.description import Description, inspect
 from qcore.adapters.onnx.model_file import load, save
 from qcore.adapters.onnx.pair import TensorComparison
 from qcore.adapters.onnx.plan import KeptFloat, Plan
@@ -17,6 +18,7 @@ from qcore.adapters.onnx.quantization import quantize
 from qcore.adapters.onnx.texts import TextFile
 
 __all__ = [
+    "Description",
     "ImageFolder",
     "KeptFloat",
     "ModelComparison",
@@ -25,6 +27,7 @@ __all__ = [
     "TextFile",
     "calibrate",
     "compare",
+    "inspect",
     "load",
     "plan",
     "quantize",

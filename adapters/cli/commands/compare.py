@@ -5,14 +5,12 @@ from collections.abc import Iterator, Sequence
 
 from qcore.adapters import onnx
 from qcore.adapters.cli.as_json import to_json
+from qcore.adapters.cli.collect import samples
 from qcore.adapters.cli.listed import listed
-from qcore.adapters.cli.samples import samples
-from qcore.adapters.cli.screen import fitting
+from qcore.adapters.cli.screen import fitted
 from qcore.adapters.cli.table import table
 
 HEADER = ("tensor", "operator", "SQNR dB", "cosine", "equal")
-GAP = 2
-"""Characters between two columns of a table."""
 
 
 def run(arguments: Namespace) -> Iterator[str]:
@@ -21,7 +19,6 @@ def run(arguments: Namespace) -> Iterator[str]:
         arguments.float_model,
         arguments.quantized_model,
         samples(arguments),
-        samples=arguments.samples,
         deployed=arguments.deployed,
     )
     yield from [to_json(found)] if arguments.json else _told(found, arguments.limit)
@@ -45,13 +42,9 @@ def _told(found: onnx.ModelComparison, limit: int) -> Iterator[str]:
 
 
 def _lines(rows: Sequence[onnx.TensorComparison]) -> Iterator[str]:
-    cells = [_cells(row) for row in rows]
     used = len(HEADER) if any(row.equal is not None for row in rows) else -1
-    columns = list(zip(HEADER[1:], *cells, strict=True))[:used]
-    beside = sum(GAP + max(map(len, column)) for column in columns)
-    names = fitting([row.name for row in rows], beside)
-    named = [(name, *cell[:used]) for name, cell in zip(names, cells, strict=True)]
-    return table(HEADER[: len(columns) + 1], named, text=2)
+    cells = [(row.name, *_cells(row))[:used] for row in rows]
+    return table(HEADER[:used], fitted(HEADER[:used], cells), text=2)
 
 
 def _cells(row: onnx.TensorComparison) -> tuple[str, str, str, str]:

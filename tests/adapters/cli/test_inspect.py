@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def test_a_float_model_is_told_by_what_would_become_int8(qcore, model: Path) -> 
 def test_what_stays_float_is_told_with_the_reason(qcore, relu: Path) -> None:
     out = qcore("inspect", relu).out
     assert "would compute in int8: none" in out
-    assert out.endswith("All other operators stay float.\n")
+    assert out.endswith("All others stay float: 1 Relu.\n")
 
 
 def test_a_quantized_model_is_told_by_what_computes_on_codes(
@@ -51,7 +52,8 @@ def test_a_quantized_model_is_told_by_what_computes_on_codes(
     qcore("quantize", model, "--data", data, "--exclude", "stem", "-o", output)
     out = qcore("inspect", output).out
     assert "quantized already: these compute on codes (7):\n    depthwise1" in out
-    assert "Conv 'stem' is float: its input and weight are not in codes." in out
+    reason = "its input and weight are not in codes; onnxruntime could compute it"
+    assert f"Conv 'stem' is float: {reason} on codes." in out
 
 
 def test_statistics_are_told_tensor_by_tensor(qcore, statistics: Path) -> None:
@@ -118,3 +120,35 @@ def test_an_unknown_option_of_a_method_is_named(qcore, statistics: Path) -> None
     )
     assert code > 0
     assert "has no option 'strid'" in err
+
+
+def test_a_float_model_is_told_as_json_too(qcore, model: Path, relu: Path) -> None:
+    found = json.loads(qcore("inspect", model, "--json").out)
+    assert found["inputs"] == {"image": "float32 [N, 1, 8, 8]"}
+    assert found["opsets"] == {"opset": 17}
+    assert found["bytes"] == model.stat().st_size
+    assert not found["is_quantized"]
+    assert "stem" in found["contents"]["compute"]
+    nothing = json.loads(qcore("inspect", relu, "--json").out)["contents"]
+    assert (nothing["compute"], nothing["other_operators"]) == ([], {"Relu": 1})
+
+
+def test_what_a_runtime_decides_by_itself_is_told_so(qcore, model: Path) -> None:
+    out = qcore("inspect", model, "--target", "tensorrt").out
+    assert "All others are left to tensorrt: " in out
+
+
+def test_statistics_are_told_as_json_too(qcore, statistics: Path) -> None:
+    out = qcore("inspect", statistics, "--json", "--method", "minmax").out
+    found = {tensor["tensor"]: tensor for tensor in json.loads(out)}
+    x = found["x"]
+    assert (x["kind"], x["max"], x["zeros"], x["nan"], x["inf"]) == (
+        *("Histogram", 100, 1000 / 3998, 1, 1),
+    )
+    assert (found["rows"]["channels"], x["channels"]) == (3, None)
+    assert (found["none"]["min"], found["none"]["lo"]) == (None, None)
+
+
+def test_as_many_statistics_are_shown_as_asked_for(qcore, statistics: Path) -> None:
+    out = qcore("inspect", statistics, "--limit", 1).out
+    assert out.endswith("\n3 more (--limit 0 shows all).\n")

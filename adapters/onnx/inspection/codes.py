@@ -1,0 +1,87 @@
+"""Which operators of a quantized model compute on codes, in whatever form it is."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+
+import onnx_ir as ir
+
+from qcore.adapters.onnx.eligibility import why_float
+from qcore.adapters.onnx.operands import is_standard
+from qcore.adapters.onnx.plan import KeptFloat
+from qcore.adapters.onnx.targets import Target
+
+QUANTIZED = frozenset(
+    {
+        "ConvInteger",
+        "DynamicQuantizeMatMul",
+        "MatMulInteger",
+        "MatMulIntegerToFloat",
+        "MatMulNBits",
+        "QGemm",
+        "QLinearConv",
+        "QLinearMatMul",
+    }
+)
+"""Operators that take codes themselves."""
+
+LINEAR = frozenset({"DequantizeLinear", "QuantizeLinear", "DynamicQuantizeLinear"})
+"""Operators that turn reals into codes, and back."""
+
+
+def is_quantized(graph: ir.Graph) -> bool:
+    """Return whether anything is in codes."""
+    return any(node.op_type in QUANTIZED | LINEAR for node in graph.all_nodes())
+
+
+def computing_on_codes(graph: ir.Graph, target: Target) -> list[str]:
+    """Return the names of the products that compute on codes."""
+    return [
+        _name(node)
+        for node in graph.all_nodes()
+        if node.op_type in QUANTIZED
+        or (is_standard(node, *target.compute) and not _floats(node))
+    ]
+
+
+def kept_float(graph: ir.Graph, target: Target) -> Iterator[KeptFloat]:
+    """Yield the products that do not, and why."""
+    for node in graph.all_nodes():
+        floats = _floats(node) if is_standard(node, *target.compute) else []
+        if floats:
+            plural = "are" if len(floats) > 1 else "is"
+            reason = f"its {' and '.join(floats)} {plural} not in codes"
+            why = why_float(node, target) or f"{target.name} could compute it on codes"
+            yield KeptFloat(_name(node), node.op_type, f"{reason}; {why}")
+
+
+def other_operators(graph: ir.Graph, told: Collection[str]) -> dict[str, int]:
+    """Return how many there are of each that neither reads nor gives codes."""
+    return dict(
+        Counter(
+            node.op_type
+            for node in graph.all_nodes()
+            if node.op_type not in {*QUANTIZED, *LINEAR, "Constant"}
+            and _name(node) not in told
+            and not any(_is_decoded(value) for value in node.inputs)
+            and not any(_is_encoded(value) for value in node.outputs)
+        )
+    )
+
+
+def _floats(node: ir.Node) -> list[str]:
+    """Return which operands of a product do not come out of codes."""
+    operands = zip(("input", "weight"), node.inputs, strict=False)
+    return [what for what, operand in operands if not _is_decoded(operand)]
+
+
+def _is_decoded(value: ir.Value | None) -> bool:
+    producer = None if value is None else value.producer()
+    return producer is not None and producer.op_type == "DequantizeLinear"
+
+
+def _is_encoded(value: ir.Value) -> bool:
+    return any(use.node.op_type in LINEAR for use in value.uses())
+
+
+def _name(node: ir.Node) -> str:
+    return node.name or str(node.outputs[0].name)
