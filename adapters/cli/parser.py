@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from qcore.adapters.cli import arguments as add
 from qcore.adapters.cli.errors import UsageError
+from qcore.adapters.cli.samples import add_samples
 
 
 class Parser(argparse.ArgumentParser):
@@ -120,6 +121,7 @@ def _quantize(command: Parser) -> None:
     add.selection(command, command.more)
     add.override(command.more)
     add.collection(command)
+    add_samples(command.more)
 
 
 def _calibrate(command: Parser) -> None:
@@ -131,6 +133,7 @@ def _calibrate(command: Parser) -> None:
     add.output(command, "the statistics, in safetensors form")
     add.selection(command, command.more)
     add.collection(command)
+    add_samples(command.more)
 
 
 def _compare(command: Parser) -> None:
@@ -146,6 +149,7 @@ def _compare(command: Parser) -> None:
         action="store_true",
         help="outputs of onnxruntime's integer kernels (as written)",
     )
+    add_samples(command.more)
     add.limit(command, default=12)
     add.json(command)
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from qcore.adapters import onnx
 from qcore.adapters.cli.as_json import to_json
-from qcore.adapters.cli.collect import samples
 from qcore.adapters.cli.listed import listed
+from qcore.adapters.cli.samples import samples
 from qcore.adapters.cli.screen import fitted
 from qcore.adapters.cli.table import table
 
@@ -19,6 +19,7 @@ def run(arguments: Namespace) -> Iterator[str]:
         arguments.float_model,
         arguments.quantized_model,
         samples(arguments),
+        samples=arguments.samples,
         deployed=arguments.deployed,
     )
     yield from [to_json(found)] if arguments.json else _told(found, arguments.limit)
