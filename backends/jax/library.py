@@ -121,7 +121,7 @@ def _compile(kernel: Kernel, *static: int) -> None:
 
 _compile(regrid)
 _compile(sums_of_products, 3, 4)
-_compile(compensated_codes, 4, 5, 6)
+_compile(compensated_codes, 4, 6)
 _compile(order_intervals, 2)
 _compile(quantize_data, 3)
 _compile(fake_quantize_data, 3)

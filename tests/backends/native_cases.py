@@ -247,7 +247,8 @@ def compensations(array):
         scale = rng.uniform(0.1, 0.3, shape)
         zero = rng.integers(-2, 3, shape, np.int32)
         arrays = (rng.standard_normal(shape), np.swapaxes(x, 1, 2) @ x, scale, zero)
-        cases.append((*(array(a) for a in arrays), parse_format("int4"), 0.01, reorder))
+        damping, fmt = np.full(shape[0], 0.01), parse_format("int4")
+        cases.append((*(array(a) for a in arrays), fmt, array(damping), reorder))
     return cases
 
 

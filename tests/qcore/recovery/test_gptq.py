@@ -127,6 +127,13 @@ def test_a_depthwise_layer_is_better_than_nearest():
     assert found.sum() < 0.5 * nearest.sum()
 
 
+@pytest.mark.parametrize(("rows", "damping"), [(9, 1), (200, 0.4 * 24 / 200)])
+def test_little_data_is_damped_more(rows, damping):
+    gram, qparams = inputs(ROWS[:rows]), qparams_from_data(DENSE, SPECS[0])
+    found, expected = (gptq(DENSE, gram, qparams, damping=d) for d in (None, damping))
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_outputs_may_be_the_last_axis():
     spec = QuantSpec("int4", PerBlock(0, 8))
     turned = QuantSpec("int4", PerBlock(1, 8))
