@@ -13,8 +13,10 @@ from qcore.adapters.onnx.operands import (
     bias,
     bias_values,
     has_unit_factors,
+    integer_attribute,
     is_standard,
     weight,
+    weight_index,
 )
 from qcore.adapters.onnx.targets import Target
 
@@ -23,7 +25,10 @@ Reason: TypeAlias = str | None
 
 def why_float(node: ir.Node, target: Target) -> Reason:
     """Return why a product cannot compute in 8 bits, or ``None``."""
-    checks = (*_CHECKS, *(_OF_ONNXRUNTIME if target.carries else _OF_OTHERS))
+    special = _OF_ONNXRUNTIME if target.carries else _OF_OTHERS
+    if target.mode == "dynamic":
+        special = _OF_DYNAMIC
+    checks = (*_CHECKS, *special)
     return next((reason for check in checks if (reason := check(node))), None)
 
 
@@ -46,6 +51,17 @@ def _operands(node: ir.Node) -> Reason:
     if any(map(is_constant, activations(node))):
         return "its input is a constant"
     return None if activations(node) else "its operands are constants"
+
+
+def _floats(node: ir.Node) -> Reason:
+    is_float = node.inputs[0] is not None and node.inputs[0].dtype == ir.DataType.FLOAT
+    return None if is_float else "ONNX finds scales of 32-bit floats alone"
+
+
+def _second_operand(node: ir.Node) -> Reason:
+    if weight_index(node) == 1 and not integer_attribute(node, "transA", 0):
+        return None
+    return "its second operand is no constant, or its first is transposed"
 
 
 def _factors(node: ir.Node) -> Reason:
@@ -84,3 +100,4 @@ _CHECKS = (_type, _operands)
 _OF_ONNXRUNTIME = (_factors, _bias, _answer)
 """Where its integer kernels decline."""
 _OF_OTHERS = (_weight,)
+_OF_DYNAMIC = (_floats, _second_operand, _factors)

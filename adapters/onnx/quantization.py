@@ -15,7 +15,9 @@ from qcore.adapters.onnx.model_file import Source
 from qcore.adapters.onnx.overrides import parse_overrides
 from qcore.adapters.onnx.passes.clean import clean
 from qcore.adapters.onnx.passes.insert_qdq import insert_qdq
+from qcore.adapters.onnx.passes.multiply_dynamically import multiply_dynamically
 from qcore.adapters.onnx.passes.quantize_weights import quantize_weights
+from qcore.adapters.onnx.passes.store_weights import store_weights
 from qcore.adapters.onnx.plan import Plan
 from qcore.adapters.onnx.planning import plan_prepared, refuse_idle
 from qcore.adapters.onnx.prepare import prepare
@@ -146,10 +148,15 @@ def quantize(
     qparams = activation_qparams(prepared.graph, plan, statistics, recipes)
     read = [*plan.tensors, *multiplied_tensors(prepared.graph, plan)]
     ratios = activation_mean_ratios(prepared.graph, read, statistics)
-    quantized = quantize_weights(
-        prepared, plan, qparams, ratios, weights, looks_up_codes=rules.looks_up_codes
+    quantized = store_weights(
+        prepared, plan, ratios, weights, looks_up_codes=rules.looks_up_codes
     )
-    quantized = clean(insert_qdq(quantized, plan, qparams, everywhere=rules.carries))
+    if rules.mode == "dynamic":
+        quantized = multiply_dynamically(quantized, plan, ratios, weights)
+    else:
+        quantized = quantize_weights(quantized, plan, qparams, ratios, weights)
+        quantized = insert_qdq(quantized, plan, qparams, everywhere=rules.carries)
+    quantized = clean(quantized)
     return ir.to_proto(ir.external_data.load_to_model(quantized))
 
 

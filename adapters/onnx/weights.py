@@ -76,8 +76,8 @@ class WeightSpec:
         self,
         weight: np.ndarray,
         axis: int | None,
-        x_scale: np.ndarray | None,
-        bias: np.ndarray | None,
+        x_scale: np.ndarray | None = None,
+        bias: np.ndarray | None = None,
         *,
         mean_ratio: float = 0.0,
         block_axis: int | None = None,
@@ -90,10 +90,10 @@ class WeightSpec:
             float32 or float16, which its scales are, too.
         axis : int or None
             The axis of the output channels, if there is one.
-        x_scale : array or None
+        x_scale : array or None, optional
             The scale of the activations it will be multiplied by, 0-d, if they have
             one.
-        bias : array or None
+        bias : array or None, optional
             ``[channels]``; scales leave it room in 32 bits.
         mean_ratio : float, optional
             Squared mean over variance of the activations, for the method ``"output"``.

@@ -13,9 +13,7 @@ from qcore.adapters.onnx.operands import (
     channel_axis,
     weight,
 )
-from qcore.adapters.onnx.passes.look_up_codes import can_look_up, look_up_codes
 from qcore.adapters.onnx.plan import Plan
-from qcore.adapters.onnx.stored_operands import multiplied, stored_operands
 from qcore.adapters.onnx.weights import WeightSpec, store_bias
 
 
@@ -25,10 +23,8 @@ def quantize_weights(
     qparams: Mapping[str, QParams],
     mean_ratios: Mapping[str, float],
     spec: WeightSpec,
-    *,
-    looks_up_codes: bool = False,
 ) -> ir.Model:
-    """Return the model with the weights of the plan's nodes in codes.
+    """Return the model with the weights of the plan's computing nodes in codes.
 
     Parameters
     ----------
@@ -39,11 +35,9 @@ def quantize_weights(
     qparams : mapping
         Of the activations; their scales are part of those of the biases.
     mean_ratios : mapping
-        Of the activations, as far as they are known; see `qcore.mean_ratio`.
+        Of the activations; see `qcore.mean_ratio`.
     spec : WeightSpec
         How.
-    looks_up_codes : bool, optional
-        Whether tables are dequantized after the lookup.
 
     Raises
     ------
@@ -52,23 +46,6 @@ def quantize_weights(
     """
     reader = ConstantReader(model.graph)
     for node in list(model.graph):
-        if node.name in plan.stores:
-            for operand in stored_operands(node):
-                value, x = operand.value(node), multiplied(node)
-                ratio = 0.0 if x is None else mean_ratios.get(str(x.name), 0.0)
-                stored = spec.store(
-                    finite(value),
-                    operand.axis,
-                    None,
-                    None,
-                    mean_ratio=ratio,
-                    block_axis=operand.summed,
-                )
-                if node.op_type == "Gather" and looks_up_codes and can_look_up(stored):
-                    look_up_codes(node, stored, reader)
-                else:
-                    real = reader.read(node, value, stored)
-                    node.replace_input_with(operand.index, real)
         kernel = weight(node) if node.name in plan.compute else None
         if kernel is not None:
             x = str(activations(node)[0].name)
@@ -78,7 +55,11 @@ def quantize_weights(
             if kernel.dtype == ir.DataType.FLOAT16 or not spec.bias_codes:
                 values = None
             stored = spec.store(
-                finite(kernel), axis, x_scale, values, mean_ratio=mean_ratios[x]
+                finite(kernel),
+                axis,
+                x_scale=x_scale,
+                bias=values,
+                mean_ratio=mean_ratios[x],
             )
             index = node.inputs.index(kernel)
             node.replace_input_with(index, reader.read(node, kernel, stored))
