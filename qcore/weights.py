@@ -53,7 +53,7 @@ def qparams_from_weights(
     spec: QuantSpec,
     /,
     *,
-    mean_ratio: float = 0.0,
+    mean_ratio: float | Array = 0.0,
     weight: Array | None = None,
     xp: Namespace | None = None,
 ) -> QParams:
@@ -67,9 +67,10 @@ def qparams_from_weights(
     spec : QuantSpec
         Symmetric; its granularity says which weights share a scale, such as those of an
         output channel, whose products are added up.
-    mean_ratio : float, optional
+    mean_ratio : float or array, optional
         Squared mean of the layer's inputs over their variance, as `mean_ratio` has it
-        from statistics; 0 gives the least mean squared error of the weights.
+        from statistics, float64 ``[]``; 0 gives the least mean squared error of the
+        weights.
     weight : array, optional
         How much the squared error of each weight counts, floating-point, not negative,
         broadcasting to `weights`: such as the mean square of the input that it is
@@ -97,7 +98,7 @@ def qparams_from_weights(
 def amax_from_weights(
     weights: Array,
     spec: QuantSpec,
-    mean_ratio: float = 0.0,
+    mean_ratio: float | Array = 0.0,
     weight: Array | None = None,
     /,
     *,
@@ -107,7 +108,8 @@ def amax_from_weights(
 
     They have the shape of the scales; with them the global scale, if the spec has one.
     """
-    if not 0 <= mean_ratio < float("inf"):
+    is_known = isinstance(mean_ratio, int | float) or is_concrete(mean_ratio, xp)
+    if is_known and not 0 <= mean_ratio < float("inf"):
         raise ValueError(
             f"`mean_ratio` must be finite and not negative; got {mean_ratio}."
         )

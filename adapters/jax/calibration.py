@@ -13,7 +13,7 @@ from qcore.adapters.jax.given import by_site
 from qcore.adapters.jax.plans import CHANGED, check_qparams
 from qcore.adapters.jax.program import Program, traced
 from qcore.adapters.jax.sites import sites_of
-from qcore.adapters.jax.weights import calibrated_weights, known_weights
+from qcore.adapters.jax.weights import calibrated_weights
 from qcore.errors import QuantError
 from qcore.libraries import is_concrete
 from qcore.statistics import Statistics
@@ -26,7 +26,8 @@ def calibrate(
     Return a function from the arguments of `f` to the qparams of its static sites.
 
     Weights have some where their method is not ``"minmax"``, which follows their
-    values, and these do not differ between the rounds of a loop or between devices.
+    values in each call, and these do not differ between the rounds of a loop or between
+    devices. Sites that share weights share their scales.
 
     Parameters
     ----------
@@ -83,8 +84,7 @@ def chosen_qparams(
     program: Program, plans: Sequence[Plan], statistics: Mapping[str, Any], /
 ) -> dict[str, QParams]:
     """Return the qparams of the static sites of a program; see `calibrate`."""
-    weights = known_weights(program.leaves, program.is_weight)
-    found = calibrated_weights(program.closed, weights, plans, statistics)
+    found = calibrated_weights(program, plans, statistics)
     wanted = {plan.site.name: plan for plan in plans if plan.is_collected}
     missing = [name for name in wanted if name not in statistics]
     if missing:

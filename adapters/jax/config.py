@@ -23,13 +23,16 @@ MSE = "mse"
 """The method of activations by default."""
 
 OUTPUT = "output"
-"""The method of weights under which the output of their site changes least."""
+"""The method of weights by default: the output of their site changes least."""
+
+MINMAX = "minmax"
+"""The method of weights whose range is that of their values in each call."""
 
 DEFAULT: Sequence[Mapping[str, Any]] = (
     {
         "site": "*",
-        "weight": {"format": "int8", "axis": "output", "method": "minmax"},
-        "activation": {"format": "int8", "symmetric": False, "method": "mse"},
+        "weight": {"format": "int8", "axis": "output", "method": OUTPUT},
+        "activation": {"format": "int8", "symmetric": False, "method": MSE},
     },
 )
 """Weights per output channel, activations per tensor with a zero point."""
@@ -83,12 +86,15 @@ class Config:
         ``activation``, what becomes of operands that are made of weights and of others;
         or ``skip: true``. What neither says stays as it is. A tensor has ``format``,
         ``symmetric``, ``axis`` (the kept ones, or ``"output"``), ``block_size`` (of
-        blocks along the first axis that is summed), ``method`` (of weights also
-        ``"output"``, see `qcore.qparams_from_weights`), ``options``, ``dynamic``,
-        ``bins``, ``rounding``, ``scale_format``, ``scale_rounding`` and ``statistics``:
-        what is collected for the method, ``"histogram"``, ``"range"``,
+        blocks along the first axis that is summed), ``method``, ``options``,
+        ``dynamic``, ``bins``, ``rounding``, ``scale_format``, ``scale_rounding`` and
+        ``statistics``: what is collected for the method, ``"histogram"``, ``"range"``,
         ``"moving_range"``, ``"top2"`` or a mapping with one of these as its ``kind``
         and options of it beside, such as ``averaging_constant``.
+
+        The method is ``"mse"`` by default. Of weights it is ``"output"``, see
+        `qcore.qparams_from_weights`, where they are symmetric; ``"minmax"`` takes the
+        range of their values in each call, which follows them in training.
     weights : int, str, sequence of these or None, optional
         Positions or names of the arguments that are weights; by default the first of
         those that hold arrays, if there are several, which else is data. Constants are
@@ -183,8 +189,8 @@ def _check(given: Any, known: tuple[str, ...], place: str) -> None:
 def _check_method(role: str, wanted: Mapping[str, Any]) -> None:
     if role == "activation":
         kind_for(wanted.get("method", MSE), wanted.get("statistics"), 2)
-    elif wanted.get("method") != OUTPUT:
-        find_method(wanted.get("method", "minmax"))
+    elif wanted.get("method", OUTPUT) != OUTPUT:
+        find_method(wanted["method"])
 
 
 def _plan(site: Site, wanted: Mapping[str, Any]) -> Plan:
@@ -203,9 +209,9 @@ def _plan(site: Site, wanted: Mapping[str, Any]) -> Plan:
         granularity,
         **{name: wanted[name] for name in names if name in wanted},
     )
-    method, bins = wanted.get("method", MSE), wanted.get("bins", 2048)
-    if site.is_weight:
-        method = wanted.get("method", "minmax")
+    of_weight = OUTPUT if spec.symmetric else MINMAX
+    method = wanted.get("method", of_weight if site.is_weight else MSE)
+    bins = wanted.get("bins", 2048)
     return Plan(
         site,
         spec,

@@ -7,6 +7,7 @@ import jax
 from jax.extend import core
 
 from qcore.adapters.jax.calls import Closed, bound
+from qcore.adapters.jax.computed_now import computed_now
 from qcore.adapters.jax.kinds import bodies_of
 
 _IN_PLACE = (
@@ -43,9 +44,8 @@ def folded(program: Closed, inputs: Sequence[Any], /) -> list[Any]:
 
 def _equation(equation: core.JaxprEqn, inputs: list[Any]) -> list[Any]:
     is_traced = [isinstance(x, jax.core.Tracer) for x in inputs]
-    if not any(is_traced):
-        with jax.ensure_compile_time_eval():
-            return bound(equation, inputs)
-    if equation.primitive.name in _IN_PLACE and not all(is_traced):
+    is_mixed = any(is_traced) and not all(is_traced)
+    if is_mixed and equation.primitive.name in _IN_PLACE:
         return folded(bodies_of(equation)[0], inputs)
-    return bound(equation, inputs)
+    with computed_now(inputs):
+        return bound(equation, inputs)

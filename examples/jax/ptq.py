@@ -17,7 +17,7 @@ METHODS = ("minmax", "percentile", "entropy", "mse", "hfmg", "ifmr", "auto")
 def rules(bits: str, method: str) -> dict[str, Any]:
     """Return a configuration: weights per output channel, activations as a whole."""
     return {
-        "weight": {"format": bits, "axis": "output", "method": "output"},
+        "weight": {"format": bits, "axis": "output"},
         "activation": {"format": bits, "symmetric": False, "method": method},
     }
 

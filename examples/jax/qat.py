@@ -22,7 +22,7 @@ def main() -> dict[str, float]:
     _, statistics = jax.jit(collect(network))(None, params, calibration)
     for bits in (4, 3):
         config = {
-            "weight": {"format": f"int{bits}", "axis": "output"},
+            "weight": {"format": f"int{bits}", "axis": "output", "method": "minmax"},
             "activation": {"format": f"int{bits}", "symmetric": False, "method": "mse"},
         }
         qparams = calibrate(network, config, statistics)(params, calibration)

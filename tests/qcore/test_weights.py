@@ -51,6 +51,18 @@ def test_no_candidate_changes_the_output_less(run, array, to_numpy, ratio):
     assert scales[4, 0] == 1
 
 
+def test_the_ratio_may_be_an_array(run, array, to_numpy):
+    seen = Histogram.of(array(np.abs(rows())))
+    found = run(
+        lambda w, seen: qparams_from_weights(w, SPEC, mean_ratio=mean_ratio(seen)[0]),
+        array(rows()),
+        seen,
+    )
+    ratio = float(to_numpy(mean_ratio(seen))[0])
+    expected = qparams_from_weights(rows(), SPEC, mean_ratio=ratio).scale
+    np.testing.assert_array_equal(to_numpy(found.scale), expected)
+
+
 def test_some_weights_count_more(run, array, to_numpy):
     x, share = rows()[:4], np.geomspace(1e-3, 1e3, 40).astype(np.float32)
     found = run(

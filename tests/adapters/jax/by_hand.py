@@ -3,7 +3,7 @@
 import numpy as np
 
 RULES = {
-    "weight": {"format": "int8", "axis": "output"},
+    "weight": {"format": "int8", "axis": "output", "method": "minmax"},
     "activation": {"format": "int8", "symmetric": False, "method": "minmax"},
 }
 

@@ -10,11 +10,6 @@ from qcore.adapters.jax import calibrate, collect, fake_quant, sites
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
-INT8 = {
-    "weight": {"format": "int8", "axis": "output", "method": "output"},
-    "activation": {"format": "int8", "symmetric": False, "method": "mse"},
-}
-
 
 @pytest.fixture(scope="module")
 def models():
@@ -64,11 +59,11 @@ def test_its_sites_are_named_by_the_initializers(network, scored):
 def test_mobilenet_agrees_with_float(models, network, scored):
     f, params = network
     pictures, logits = scored
-    collecting, statistics = collect(f, INT8), None
+    collecting, statistics = collect(f), None
     for batch in batches(models, 0, 128, 16):
         _, statistics = collecting(statistics, params, batch)
-    qparams = calibrate(f, INT8, statistics)(params, pictures[0])
-    quantized = jax.jit(fake_quant(f, INT8, qparams))
+    qparams = calibrate(f, None, statistics)(params, pictures[0])
+    quantized = jax.jit(fake_quant(f, None, qparams))
     found = np.concatenate([quantized(params, batch) for batch in pictures])
     assert (found.argmax(1) == logits.argmax(1)).mean() >= 0.93
     assert models.sqnr(logits, found) >= 18

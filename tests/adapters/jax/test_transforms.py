@@ -108,13 +108,11 @@ def test_a_product_is_that_of_quantized_operands(x):
     _, statistics = collect(f)(None, weight, x)
     qparams = calibrate(f, None, statistics)(weight, x)
     found = fake_quant(f, None, qparams)(weight, x)
-    (of_x,) = qparams.values()
-    spec = qcore.QuantSpec("int8", qcore.PerChannel(1))
-    of_weight = qcore.qparams_from_data(np.asarray(weight), spec)
-    expected = np.asarray(qcore.fake_quantize(x, of_x)) @ qcore.fake_quantize(
-        np.asarray(weight), of_weight
-    )
-    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+    rounded = [
+        np.asarray(qcore.fake_quantize(operand, qparams[f"dot_general:0.{side}"]))
+        for operand, side in ((x, "lhs"), (weight, "rhs"))
+    ]
+    np.testing.assert_allclose(found, rounded[0] @ rounded[1], rtol=1e-6, atol=1e-6)
 
 
 def test_compiled_it_gives_what_it_gives_eagerly(params, x, quantized):

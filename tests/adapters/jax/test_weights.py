@@ -8,7 +8,7 @@ import pytest
 import qcore
 from qcore.adapters.jax import calibrate, collect, fake_quant, sites
 
-ACTIVATION = {"format": "int8", "symmetric": False}
+ACTIVATION = {"symmetric": False, "method": "minmax", "bins": 64}
 
 
 def rules(**weight):
@@ -56,6 +56,75 @@ def test_the_output_method_knows_the_mean_of_the_inputs():
     np.testing.assert_array_equal(found, expected.scale.reshape(1, 4))
 
 
+@pytest.mark.parametrize(
+    ("weight", "method"),
+    [({}, "output"), ({"symmetric": False}, "minmax"), ({"format": "int4"}, "output")],
+)
+def test_by_default_the_output_of_symmetric_weights_changes_least(weight, method):
+    weights, x = {"linear": made(0, 4, 64)}, np.abs(made(1, 8, 64))
+    found, _ = calibrated(linear, rules(**weight), weights, x)
+    expected, _ = calibrated(linear, rules(**weight, method=method), weights, x)
+    assert ("dot_general:0.rhs" in found) == (method == "output")
+    assert found.keys() == expected.keys()
+    for name, one in found.items():
+        np.testing.assert_array_equal(one.scale, expected[name].scale)
+
+
+def test_halves_have_the_scales_of_the_same_numbers_in_32_bits():
+    weights, x = jnp.asarray(made(0, 64, 4), jnp.bfloat16), made(1, 8, 64)
+    of_halves, statistics = calibrated(
+        lambda w, x: x.astype(w.dtype) @ w, rules(), weights, x
+    )
+    wide = calibrate(lambda w, x: x @ w, rules(), statistics)(np.float32(weights), x)
+    name = "dot_general:0.rhs"
+    np.testing.assert_array_equal(of_halves[name].scale, wide[name].scale)
+
+
+def twice(w, x):
+    """Weights laid out twice, for inputs whose mean is zero, and not."""
+    return jnp.abs(x @ w.T) @ w.T
+
+
+def test_sites_that_share_weights_share_their_scales():
+    weights, x = made(0, 16, 16), made(1, 40, 16)
+    qparams, statistics = calibrated(twice, rules(), weights, x)
+    seen = [statistics[f"dot_general:{number}.lhs"].to(np) for number in (0, 1)]
+    ratio = sum(float(qcore.mean_ratio(one)[0]) for one in seen) / 2
+    assert ratio > 0.1
+    expected = qcore.qparams_from_weights(
+        weights, qcore.QuantSpec("int8"), mean_ratio=ratio
+    )
+    for number in (0, 1):
+        found = qparams[f"dot_general:{number}.rhs"]
+        np.testing.assert_array_equal(found.scale, expected.scale)
+
+
+def test_compiled_the_scales_of_weights_are_those_chosen_eagerly():
+    weights, x = made(0, 16, 16), made(1, 40, 16)
+    config = rules()
+    eager, statistics = calibrated(twice, config, weights, x)
+    traced = jax.jit(lambda seen, *args: calibrate(twice, config, seen)(*args))
+    found = traced(statistics, weights, x)
+    for name, one in eager.items():
+        np.testing.assert_array_equal(found[name].scale, one.scale)
+
+
+def test_scales_of_known_weights_are_no_part_of_what_is_compiled():
+    weights, x = made(0, 16, 16), made(1, 4, 16)
+    _, statistics = collect(twice, rules())(None, weights, x)
+
+    @jax.jit
+    def closed(x):
+        chosen = calibrate(twice, rules(), statistics)(weights, x)
+        scales = [one.scale for one in chosen.values()]
+        assert not any(isinstance(scale, jax.core.Tracer) for scale in scales)
+        return fake_quant(twice, rules(), chosen)(weights, x)
+
+    found = closed(x)
+    expected = fake_quant(twice, rules(), statistics)(weights, x)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_the_chosen_range_is_the_one_in_use():
     weights, x = {"linear": made(0, 4, 64)}, made(1, 8, 64)
     config = {"weight": {"format": "int4", "method": "mse"}}
@@ -79,8 +148,8 @@ def nested(weights, x):
 
 def test_weights_are_found_inside_of_calls_loops_and_branches():
     weights = {name: made(i, 4, 4) for i, name in enumerate(("in", "loop", "out"))}
-    config, x = rules(method="mse"), made(9, 2, 4)
-    collecting = collect(nested, config)
+    config, x = rules(), made(9, 2, 4)
+    collecting = jax.jit(collect(nested, config))
     _, statistics = collecting(None, weights, x)
     _, statistics = collecting(statistics, weights, -x)
     qparams = calibrate(nested, config, statistics)(weights, x)
@@ -120,13 +189,14 @@ def test_shapes_of_weights_do_not_suffice_for_a_method_that_reads_them():
     _, statistics = collect(linear, config)(None, weights, x)
     with pytest.raises(qcore.QuantError, match=r"'output' at dot_general:0\.rhs"):
         calibrate(linear, config, statistics)(shapes, x)
-    plain = calibrate(linear, rules(), statistics)(shapes, x)
+    plain = calibrate(linear, rules(method="minmax"), statistics)(shapes, x)
     assert list(plain) == ["dot_general:0.lhs"]
 
 
-def test_weights_that_are_not_finite_are_named_with_their_site():
+@pytest.mark.parametrize("method", ["mse", "output"])
+def test_weights_that_are_not_finite_are_named_with_their_site(method):
     weights, x = {"linear": made(0, 4, 64)}, made(1, 8, 64)
-    config = rules(method="mse")
+    config = rules(method=method)
     _, statistics = collect(linear, config)(None, weights, x)
     weights["linear"][0, 0] = np.nan
     with pytest.raises(qcore.NonFiniteError, match=r"dot_general:0\.rhs"):
