@@ -3,12 +3,14 @@
 from qcore.recovery.bias_correction import bias_correction, expected_bias_correction
 from qcore.recovery.bias_grid import round_bias
 from qcore.recovery.gptq import gptq
+from qcore.recovery.mixed_precision import mixed_precision
 from qcore.recovery.output_error import output_error
 
 __all__ = [
     "bias_correction",
     "expected_bias_correction",
     "gptq",
+    "mixed_precision",
     "output_error",
     "round_bias",
 ]
