@@ -168,6 +168,7 @@ class Histogram(Statistics):
                 "`weights` must be given to every update or to none; "
                 f"this state began {'with' if self.weighted else 'without'} them."
             )
+        xp = self._check_data(x)
         batch = self._of(
             x,
             bins=self.bins,
@@ -175,9 +176,11 @@ class Histogram(Statistics):
             mask=mask,
             weights=weights,
             k=self.k,
-            xp=self._check_data(x),
+            xp=xp,
         )
-        return self.merge(batch)
+        with arithmetic(xp):
+            # Its slots are no narrower than those of the state.
+            return super(Histogram, self._widened(batch.k))._merged(batch, xp=xp)
 
     def rescale(self, k: Array | int, /) -> Self:
         """
@@ -195,11 +198,12 @@ class Histogram(Statistics):
             if isinstance(k, int):
                 k = xp.full_like(self.k, min(max(k, K_MIN), K_MAX))
             new_k = xp.clip(xp.astype(k, xp.int32), K_MIN, K_MAX)
-            new_k = xp.maximum(self.k, new_k)
-            counts, exponents = regrid(
-                self.counts, self.exponents, self.k, new_k, xp=xp
-            )
-        return replace(self, counts=counts, exponents=exponents, k=new_k)
+            return self._widened(xp.maximum(self.k, new_k))
+
+    def _widened(self, k: Array) -> Self:
+        """Return the same values on slots of these widths, no smaller than its own."""
+        counts, exponents = regrid(self.counts, self.exponents, self.k, k, xp=self.xp)
+        return replace(self, counts=counts, exponents=exponents, k=k)
 
     def _merged(self, other: Self, *, xp: Namespace) -> Self:
         k = xp.maximum(self.k, other.k)
