@@ -1,12 +1,12 @@
 """Samples that the user's own code gives."""
 
-import sys
 from collections.abc import Iterator
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from qcore.adapters.cli.errors import BadInputError
+from qcore.adapters.cli.own_code import find_function, raised
+
+MUST = "give samples"
 
 
 def read(named: str, /) -> Any:
@@ -24,14 +24,9 @@ def read(named: str, /) -> Any:
         If there is no such function, it cannot be called without arguments, or it or,
         later, its samples raise anything.
     """
-    module, colon, function = named.partition(":")
-    if not (module and colon and function):
-        raise BadInputError(f"--reader must be MODULE:FUNCTION; got {named!r}.")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    give = find_function("--reader", named, MUST)
     try:
-        data = getattr(import_module(module), function)()
+        data = give()
     except Exception as error:  # code of the user's, which may raise anything
         raise _told(named, error) from error
     is_iterated = hasattr(data, "__iter__") and not isinstance(data, str | dict)
@@ -46,6 +41,4 @@ def _samples(named: str, data: Any) -> Iterator[Any]:
 
 
 def _told(named: str, error: Exception) -> BadInputError:
-    return BadInputError(
-        f"--reader {named} must give samples; it raises {type(error).__name__}: {error}"
-    )
+    return raised("--reader", named, MUST, error)

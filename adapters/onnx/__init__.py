@@ -15,6 +15,7 @@ from qcore.adapters.onnx.pair import TensorComparison
 from qcore.adapters.onnx.plan import KeptFloat, Plan
 from qcore.adapters.onnx.planning import plan
 from qcore.adapters.onnx.quantization import quantize
+from qcore.adapters.onnx.sweeping import Sweep, Trial, sweep
 from qcore.adapters.onnx.texts import TextFile
 
 __all__ = [
@@ -23,8 +24,10 @@ __all__ = [
     "KeptFloat",
     "ModelComparison",
     "Plan",
+    "Sweep",
     "TensorComparison",
     "TextFile",
+    "Trial",
     "calibrate",
     "compare",
     "inspect",
@@ -32,4 +35,5 @@ __all__ = [
     "plan",
     "quantize",
     "save",
+    "sweep",
 ]
