@@ -5,8 +5,6 @@ from ast import literal_eval
 from pathlib import Path
 from typing import Any, Protocol
 
-from qcore.adapters.codes import CODES
-
 
 class Container(Protocol):
     """A parser, or a group of arguments in one."""
@@ -72,16 +70,41 @@ def method_options(arguments: argparse.Namespace) -> dict[str, Any]:
     return _given(arguments, "percentile") | dict(arguments.option)
 
 
-def activation(command: Container) -> None:
-    """Add the form of the activations' codes."""
+def codes(command: Container) -> None:
+    """Add the format of the activations' codes."""
     command.add_argument(
         "--activation",
         metavar="FORMAT",
-        choices=CODES,
-        help="int8 or uint8 (uint8, but int8 if symmetric)",
+        help="uint8 (default), int8, int16, float8_e4m3fn, dynamic, float",
     )
+
+
+def activation(command: Container) -> None:
+    """Add the form of the activations' codes."""
+    codes(command)
     command.add_argument(
         "--symmetric", action="store_true", help="zero points are 0, as TensorRT wants"
+    )
+
+
+def weights(command: Container, more: Container) -> None:
+    """Add the form of the weights' codes."""
+    command.add_argument(
+        "--weight",
+        metavar="FORMAT",
+        help="that of weights: int8, uint8, int4 ... (as activations)",
+    )
+    more.add_argument(
+        "--block",
+        metavar="N",
+        type=int,
+        help="N weights share a scale; needs --activation float",
+    )
+    more.add_argument(
+        "--weight-method",
+        metavar="METHOD",
+        default="output",
+        help="ranges of weights: output, minmax, mse ...",
     )
 
 
@@ -125,9 +148,8 @@ def selection(command: Container, more: Container) -> None:
 
 def selected(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return that choice, as far as it was made."""
-    return _given(
-        arguments, "target", "op_types", "include", "exclude", "keep_existing"
-    )
+    names = "target", "activation", "op_types", "include", "exclude", "keep_existing"
+    return _given(arguments, *names)
 
 
 def override(command: Container) -> None:

@@ -26,6 +26,8 @@ def foretold(arguments: Namespace, plan: onnx.Plan, default: Recipe) -> Iterator
     recipes = tailor(graph, plan, find_target(arguments.target), overrides, default)
     yield from listed("would compute in int8", plan.compute)
     yield from listed("would pass codes on", plan.carriers)
+    if plan.stores:
+        yield from listed("would compute on floats, weights in codes", plan.stores)
     yield ""
     rows = [_row(name, group, recipes[group]) for name, group in plan.tensors.items()]
     yield from table(HEADER, rows, text=len(HEADER))

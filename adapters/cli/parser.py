@@ -112,12 +112,7 @@ def _quantize(command: Parser) -> None:
     )
     add.method(command, default="mse")
     add.activation(command)
-    command.more.add_argument(
-        "--weights",
-        metavar="METHOD",
-        default="output",
-        help="ranges of weights: output, minmax, mse ...",
-    )
+    add.weights(command, command.more)
     add.selection(command, command.more)
     add.override(command.more)
     add.collection(command)
@@ -131,6 +126,7 @@ def _calibrate(command: Parser) -> None:
     add.model(command)
     add.data(command.add_mutually_exclusive_group(required=True))
     add.output(command, "the statistics, in safetensors form")
+    add.codes(command)
     add.selection(command, command.more)
     add.collection(command)
     add_samples(command.more)

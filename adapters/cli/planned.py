@@ -14,7 +14,7 @@ def planned(
 ) -> onnx.Plan:
     """Return the plan for the model, unless that leaves everything float."""
     plan = onnx.plan(arguments.model, statistics=statistics, **selected(arguments))
-    if not plan.compute:
+    if not (plan.compute or plan.stores):
         name = str(arguments.model)
         raise CannotDoError(f"{name!r} has nothing to quantize{plan.first_reason}")
     return plan

@@ -1,6 +1,6 @@
 """Constants that operators multiply or look up, which can be stored in codes."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import onnx_ir as ir
 
@@ -14,7 +14,8 @@ _LEAST_ROW = 8
 """Shorter rows of a table gain little: each has a scale of its own, in 32 bits."""
 
 
-class StoredOperand(NamedTuple):
+@dataclass(frozen=True)
+class StoredOperand:
     """An input that can come from codes.
 
     Attributes

@@ -102,16 +102,13 @@ class WeightSpec:
         """
         granularity = self._granularity(weight, axis, block_axis)
         qparams = self._qparams(weight, granularity, mean_ratio)
-        shape = qparams.scale.shape
+        scale, size = qparams.scale, None
         if isinstance(granularity, PerBlock):
-            place = granularity.axis, granularity.size
+            axis, size = granularity.axis, granularity.size
+        elif isinstance(granularity, PerChannel):
+            scale = scale.reshape(-1)
         else:
-            place = (
-                granularity.axis if isinstance(granularity, PerChannel) else None,
-                None,
-            )
-            shape = () if place[0] is None else (-1,)
-        scale = qparams.scale.reshape(shape)
+            scale, axis = scale.reshape(()), None
         if x_scale is not None:
             least = _least_scale(bias, x_scale)
             scale = np.maximum(scale, least if scale.ndim else least.max())
@@ -119,7 +116,7 @@ class WeightSpec:
         wide = scale.astype(np.float32).reshape(qparams.scale.shape)
         qparams = QParams(wide, qparams.zero_point, qparams.spec)
         codes, zero_point = self._in_type(quantize(weight, qparams), shape_of=scale)
-        return Stored(codes, scale, zero_point, *place)
+        return Stored(codes, scale, zero_point, axis, size)
 
     def _granularity(
         self, weight: np.ndarray, axis: int | None, block_axis: int | None

@@ -13,6 +13,8 @@ from qcore.adapters.cli.method import check_method
 from qcore.adapters.cli.output import check_output, given_files
 from qcore.adapters.cli.planned import planned
 from qcore.adapters.cli.units import size
+from qcore.adapters.codes import CODES
+from qcore.adapters.onnx.formats import Formats, choose_formats
 from qcore.adapters.onnx.model_file import external_files
 from qcore.adapters.onnx.recipe import Recipe
 from qcore.adapters.onnx.targets import find_target
@@ -25,49 +27,64 @@ def run(arguments: Namespace) -> Iterator[str]:
         raise BadInputError(
             "--bins must come with --data or --reader: statistics have theirs."
         )
-    spec = find_target(arguments.target).activation_spec(
-        arguments.activation, arguments.symmetric or None
-    )
+    how = {
+        "symmetric": arguments.symmetric or None,
+        "weight": arguments.weight,
+        "block": arguments.block,
+    }
+    rules = find_target(arguments.target)
+    formats = choose_formats(rules, activation=arguments.activation, **how)
+    spec = formats.activation or qcore.QuantSpec()
     options = method_options(arguments)
     check_method("--method", arguments.method, spec, options)
-    if arguments.weights != "output":
-        check_method("--weights", arguments.weights, qcore.QuantSpec(), {})
+    if arguments.weight_method != "output":
+        check_method("--weight-method", arguments.weight_method, qcore.QuantSpec(), {})
     if not arguments.plan:
-        _check_files(arguments)
+        _check_files(arguments, needs_data=formats.target.mode == "static")
 
     statistics = qcore.load(arguments.statistics) if arguments.statistics else None
     plan = planned(arguments, statistics)
     if arguments.plan:
         yield from foretold(arguments, plan, Recipe(spec, arguments.method, options))
         return
-    collected = collect(arguments) if statistics is None else None
+    has_data = bool(arguments.data or arguments.reader)
+    collected = collect(arguments) if has_data else None
     quantized = onnx.quantize(
         model,
         collected.statistics if collected else statistics,
         method=arguments.method,
-        activation=spec,
-        weight_method=arguments.weights,
+        weight_method=arguments.weight_method,
         overrides=overridden(arguments),
+        **how,
         **selected(arguments),
         **options,
     )
     onnx.save(quantized, output)
     if not arguments.quiet:
-        done, left = len(plan.compute), len(plan.kept_float)
-        yield (
-            f"{output}: {done} of {done + left} Conv, Gemm and MatMul compute in int8; "
-            f"{size(output.stat().st_size)}."
-        )
+        yield f"{output}: {_done(plan, formats)}; {size(output.stat().st_size)}."
         if collected:
             yield collected.told
         yield from map(str, plan.kept_float)
 
 
-def _check_files(arguments: Namespace) -> None:
+def _done(plan: onnx.Plan, formats: Formats) -> str:
+    """Return how many operators are done, and in which numbers."""
+    done, left = len(plan.compute), len(plan.kept_float)
+    stored = f"weights of {len(plan.stores)} operators are stored in {formats.weight}"
+    if formats.target.mode == "weights":
+        return stored
+    spec = formats.activation
+    name = "int8" if spec is None or spec.format.name in CODES else spec.format.name
+    computed = f"{done} of {done + left} Conv, Gemm and MatMul compute in {name}"
+    return f"{computed}, {stored}" if plan.stores else computed
+
+
+def _check_files(arguments: Namespace, *, needs_data: bool) -> None:
     """Refuse a lack of samples or of a file to write, before minutes are spent."""
     if arguments.output is None:
         raise UsageError("qcore quantize", "--output is required, unless with --plan")
-    if not (arguments.data or arguments.reader or arguments.statistics):
+    given = arguments.data or arguments.reader or arguments.statistics
+    if needs_data and not given:
         raise UsageError(
             "qcore quantize",
             "one of the arguments --data --reader --statistics is "

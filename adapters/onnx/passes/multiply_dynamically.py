@@ -82,7 +82,8 @@ def _multiply(new: Replacement, stored: Stored, found: tuple[ir.Value, ...]) -> 
     node, (x_codes, x_scale, x_zero_point) = new.node, found
     codes, scale, zero_point = stored.codes, stored.scale, stored.zero_point
     assert zero_point is not None
-    op_type, attributes, shape = "MatMulInteger", None, (-1,)
+    shape: tuple[int, ...] = (-1,)
+    op_type, attributes = "MatMulInteger", None
     if node.op_type == "Conv":
         op_type, attributes = "ConvInteger", node.attributes.values()
         shape = (-1, *[1] * (codes.ndim - 2))

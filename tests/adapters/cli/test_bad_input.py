@@ -126,7 +126,7 @@ def test_bins_for_statistics_that_have_theirs(refused, tmp_path: Path) -> None:
     assert "--bins" in refused("--statistics", tmp_path / "stats", "--bins", 100)
 
 
-@pytest.mark.parametrize("option", ["--method", "--weights"])
+@pytest.mark.parametrize("option", ["--method", "--weight-method"])
 def test_a_method_that_is_unknown_is_answered_with_the_nearest(refused, option) -> None:
     sentence = refused(option, "mze")
     assert option in sentence

@@ -83,7 +83,7 @@ def test_the_method_for_weights_reaches_them(
 ) -> None:
     one, two = tmp_path / "1.onnx", tmp_path / "2.onnx"
     qcore("quantize", model, "--data", data, "-o", one)
-    qcore("quantize", model, "--data", data, "--weights", "mse", "-o", two)
+    qcore("quantize", model, "--data", data, "--weight-method", "mse", "-o", two)
     assert one.read_bytes() != two.read_bytes()
 
 
@@ -205,3 +205,41 @@ def test_a_plan_is_told_and_nothing_is_written(
     assert lines[0] == "would compute in int8 (7):"
     assert "Gemm 'classifier' stays float: it is excluded." in lines
     assert lines[-1] == "All other operators stay float. Nothing was written."
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--activation", "float"], "weights of 8 operators are stored in int8;"),
+        (
+            ["--activation", "float", "--weight", "int4", "--block", "32"],
+            "weights of 8 operators are stored in int4;",
+        ),
+        (["--activation", "dynamic"], "Conv, Gemm and MatMul compute in int8;"),
+    ],
+)
+def test_codes_that_need_no_data_are_written_without(
+    qcore, model: Path, tmp_path: Path, options, said
+) -> None:
+    output = tmp_path / "out.onnx"
+    code, out, err = qcore("quantize", model, *options, "-o", output)
+    assert (code, err) == (0, "")
+    assert said in out
+    onnx.checker.check_model(output, full_check=True)
+
+
+def test_float8_is_calibrated_and_written(
+    qcore, model: Path, data: Path, tmp_path: Path
+) -> None:
+    statistics, output = tmp_path / "seen.safetensors", tmp_path / "out.onnx"
+    wanted = ("--activation", "float8_e4m3fn")
+    qcore("calibrate", model, "--data", data, *wanted, "-o", statistics)
+    command = ("quantize", model, "--statistics", statistics, *wanted, "-o", output)
+    code, out, err = qcore(*command)
+    assert (code, err) == (0, "")
+    assert "compute in float8_e4m3fn;" in out
+
+
+def test_an_unknown_format_is_answered_with_the_nearest(qcore, model: Path) -> None:
+    command = ("quantize", model, "--activation", "int88", "-o", "out.onnx")
+    assert "got 'int88': did you mean 'int8'" in qcore(*command).err

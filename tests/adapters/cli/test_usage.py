@@ -67,7 +67,6 @@ def test_the_version_is_told(qcore) -> None:
         (["inspect", "f", "--percentile", "1,2,3"], "must be a number, or LO,HI"),
         (["inspect", "f", "--percentile", "nan"], "from 0 to 100"),
         (["inspect", "f", "--option", "stride"], "must be NAME=VALUE; got 'stride'"),
-        (["inspect", "f", "--activation", "int7"], "choose from"),
         (["demo", "--fast"], "unrecognized arguments: --fast"),
     ],
 )
