@@ -1,6 +1,8 @@
 """Collect the statistics of a model's activations, one sample after the other."""
 
+import os
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -122,17 +124,24 @@ def calibrate_prepared(
     feeds, total = pick_samples(open_feeds(data, inputs), samples)
     states: dict[str, Any] = {}
     number = None
-    with watching(model, watched) as watch:
+
+    def fold(found: tuple[str, np.ndarray]) -> tuple[str, Any]:
+        name, values = found
+        state = states.get(name)
+        new = (
+            statistics.of(values, **options) if state is None else state.update(values)
+        )
+        return name, new
+
+    # What counts lets other threads run, as onnxruntime does with its own.
+    pool = ThreadPoolExecutor(os.cpu_count())
+    with watching(model, watched) as watch, pool:
         for number, sample in (progress or sample_bar)(feeds, total):
             place = f"in sample {number}"
             feed = conform(sample, inputs, place)
-            for name, values in watch(feed, place).items():
-                states[name] = (
-                    states[name].update(values)
-                    if name in states
-                    else statistics.of(values, **options)
-                )
-                _check_finite(states[name], name, place, feed)
+            for name, state in pool.map(fold, watch(feed, place).items()):
+                _check_finite(state, name, place, feed)
+                states[name] = state
     if number is None:
         raise QuantError("`data` must hold at least one sample; it has none.")
     return states
