@@ -108,8 +108,8 @@ def equalize(
     xp = namespace(weights[0], xp)
     with arithmetic(xp):
         largest = [
-            _largest(weight, *which, xp=xp)
-            for weight, *which in zip(weights, axes, groups, strict=True)
+            _largest(weight, which, parts, xp=xp)
+            for weight, which, parts in zip(weights, axes, groups, strict=True)
         ]
         scales = _scales(
             largest, [_floor(r, limit, xp=xp) for r in reach], sweeps, xp=xp
