@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import NoReturn
 
 from qcore.adapters.cli import arguments as add
+from qcore.adapters.cli.candidates import add_sweep
 from qcore.adapters.cli.errors import UsageError
 from qcore.adapters.cli.samples import add_samples
 
@@ -115,6 +116,7 @@ def _quantize(command: Parser) -> None:
     add.weights(command, command.more)
     add.selection(command, command.more)
     add.override(command.more)
+    add_sweep(command.more)
     add.collection(command)
     add_samples(command.more)
 

@@ -12,6 +12,7 @@ from qcore.adapters.cli.foretold import foretold
 from qcore.adapters.cli.method import check_method
 from qcore.adapters.cli.output import check_output, given_files
 from qcore.adapters.cli.planned import planned
+from qcore.adapters.cli.sweeping import choose, find_judge, scores
 from qcore.adapters.cli.units import size
 from qcore.adapters.codes import CODES
 from qcore.adapters.onnx.formats import Formats, choose_formats
@@ -47,20 +48,27 @@ def run(arguments: Namespace) -> Iterator[str]:
     if arguments.plan:
         yield from foretold(arguments, plan, Recipe(spec, arguments.method, options))
         return
+    judge = find_judge(arguments)
     has_data = bool(arguments.data or arguments.reader)
     collected = collect(arguments) if has_data else None
-    quantized = onnx.quantize(
-        model,
-        collected.statistics if collected else statistics,
-        method=arguments.method,
-        weight_method=arguments.weight_method,
-        overrides=overridden(arguments),
+    seen = collected.statistics if collected else statistics
+    common = {
+        "weight_method": arguments.weight_method,
+        "overrides": overridden(arguments),
         **how,
         **selected(arguments),
-        **options,
+    }
+    found = choose(judge, arguments, seen or {}, common) if judge else None
+    quantized = (
+        found.best
+        if found
+        else onnx.quantize(model, seen, method=arguments.method, **common, **options)
     )
     onnx.save(quantized, output)
     if not arguments.quiet:
+        if found:
+            yield from scores(found)
+            yield ""
         yield f"{output}: {_done(plan, formats)}; {size(output.stat().st_size)}."
         if collected:
             yield collected.told
