@@ -1,6 +1,8 @@
 """From what sites saw to their scales."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,6 +11,7 @@ import jax.numpy as jnp
 from qcore import QParams
 from qcore import calibrate as choose
 from qcore.adapters.jax.config import Config, Plan, as_config
+from qcore.adapters.jax.explicit_axes import off_mesh
 from qcore.adapters.jax.given import by_site
 from qcore.adapters.jax.plans import CHANGED, check_qparams
 from qcore.adapters.jax.program import Program, traced
@@ -94,16 +97,15 @@ def chosen_qparams(
         )
     for name, plan in wanted.items():
         seen = statistics[name]
-        options: dict[str, Any] = dict(plan.options)
+        is_known = is_concrete(seen.min, jnp)
         try:
-            if is_concrete(seen.min, jnp):
-                # What is known while a function is compiled is no part of it.
-                with jax.ensure_compile_time_eval():
-                    found[name] = choose(
-                        seen, plan.spec, plan.method, xp=jnp, **options
-                    )
-            else:
-                found[name] = choose(seen, plan.spec, plan.method, xp=jnp, **options)
+            # What is known while a function is compiled is no part of it.
+            with jax.ensure_compile_time_eval() if is_known else nullcontext():
+                found[name] = off_mesh(partial(_chosen, plan), seen)
         except QuantError as error:
             raise type(error)(f"{name}: {error}") from error
     return found
+
+
+def _chosen(plan: Plan, seen: Statistics) -> QParams:
+    return choose(seen, plan.spec, plan.method, xp=jnp, **dict(plan.options))

@@ -9,6 +9,7 @@ from jax.extend import core
 
 from qcore.adapters.jax.calls import Call, Found, bound
 from qcore.adapters.jax.config import Plan
+from qcore.adapters.jax.explicit_axes import spread_by_compiler
 from qcore.adapters.jax.interpreter import Index
 from qcore.adapters.jax.sites import Site
 from qcore.adapters.jax.statistics import emptied, sync_statistics
@@ -45,7 +46,7 @@ class Counting:
                 x = jax.lax.stop_gradient(inputs[site.operand])
                 seen: Any = state[site.name]
                 keep = self.mask and self.mask(site)
-                state[site.name] = seen.update(x, mask=keep)
+                state[site.name] = spread_by_compiler(_updated, None, seen, x, keep)
         return bound(equation, inputs), state
 
     def empty(self, state: State) -> State:
@@ -70,3 +71,7 @@ class Counting:
     def merged(self, before: State, after: State) -> State:
         """Return what was seen before and after."""
         return {name: seen.merge(after[name]) for name, seen in before.items()}
+
+
+def _updated(seen: Any, x: jax.Array, keep: Any) -> Any:
+    return seen.update(x, mask=keep)

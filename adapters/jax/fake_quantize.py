@@ -1,6 +1,5 @@
 """Fake quantization with the straight-through gradient, as JAX differentiates it."""
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -8,9 +7,9 @@ import jax.numpy as jnp
 
 from qcore import QParams, straight_through
 from qcore import fake_quantize as rounded
+from qcore.adapters.jax.explicit_axes import spread_by_compiler
 
 
-@partial(jax.custom_vjp, nondiff_argnums=())
 def fake_quantize(x: jax.Array, qparams: QParams, /) -> jax.Array:
     """
     Return `x` quantized and dequantized, with gradients.
@@ -25,8 +24,9 @@ def fake_quantize(x: jax.Array, qparams: QParams, /) -> jax.Array:
     Returns
     -------
     array
-        Of the shape and dtype of `x`. Its gradient, of data and scales, is
-        `qcore.straight_through`; it has no forward derivative (`jax.jvp`).
+        Of the shape and dtype of `x`, and spread over devices as it is. Its gradient,
+        of data and scales, is `qcore.straight_through`; it has no forward derivative
+        (`jax.jvp`).
 
     Raises
     ------
@@ -35,12 +35,18 @@ def fake_quantize(x: jax.Array, qparams: QParams, /) -> jax.Array:
     ValueError
         If the scales do not fit its shape.
     """
+    found: jax.Array = spread_by_compiler(_rounded, x, x, qparams)
+    return found
+
+
+@jax.custom_vjp
+def _rounded(x: jax.Array, qparams: QParams) -> jax.Array:
     found: jax.Array = rounded(x, qparams, xp=jnp)
     return found
 
 
 def _forward(x: jax.Array, qparams: QParams) -> tuple[jax.Array, Any]:
-    return fake_quantize(x, qparams), (x, qparams)
+    return _rounded(x, qparams), (x, qparams)
 
 
 def _backward(kept: Any, gradient: jax.Array) -> tuple[jax.Array, QParams]:
@@ -59,7 +65,7 @@ def _backward(kept: Any, gradient: jax.Array) -> tuple[jax.Array, QParams]:
     return of_x, of_qparams
 
 
-fake_quantize.defvjp(_forward, _backward)
+_rounded.defvjp(_forward, _backward)
 
 
 def _differing(x: jax.Array) -> frozenset[str]:

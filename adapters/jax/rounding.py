@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from qcore import QParams, qparams_from_data
+from qcore import QParams, QuantSpec, qparams_from_data
 from qcore.adapters.jax.calls import Found, bound
 from qcore.adapters.jax.config import Plan
+from qcore.adapters.jax.explicit_axes import spread_by_compiler
 from qcore.adapters.jax.fake_quantize import fake_quantize
 from qcore.adapters.jax.integer_dot import QuantizedDot, integer_product, why_not
 from qcore.adapters.jax.interpreter import Index
@@ -44,7 +46,8 @@ class Rounding:
             qparams = self.qparams.get(plan.site.name)
             if qparams is None:
                 seen = jax.lax.stop_gradient(x)
-                qparams = qparams_from_data(seen, plan.spec, xp=jnp)
+                chosen = partial(_of_values, plan.spec)
+                qparams = spread_by_compiler(chosen, None, seen)
             used[plan.site.operand] = qparams
         specs = {operand: qparams.spec for operand, qparams in used.items()}
         if self.quantized_dot and why_not(equation, specs) is None:
@@ -67,3 +70,7 @@ class Rounding:
         """Return the state: there is none."""
         del after
         return before
+
+
+def _of_values(spec: QuantSpec, x: jax.Array) -> QParams:
+    return qparams_from_data(x, spec, xp=jnp)

@@ -10,6 +10,7 @@ from qcore import QParams
 from qcore.adapters.jax.calibration import settled_qparams
 from qcore.adapters.jax.config import as_config
 from qcore.adapters.jax.counting import Counting
+from qcore.adapters.jax.explicit_axes import on_every_device
 from qcore.adapters.jax.given import by_site
 from qcore.adapters.jax.integer_dot import QuantizedDot, check_quantized_dot
 from qcore.adapters.jax.plans import by_index, check_statistics
@@ -50,7 +51,7 @@ def fake_quant(
         whatever the rule says. Without one, weights take the range of their values in
         each call (`quantize_params` does so once), and so do activations that are
         dynamic. Or the statistics that `collect` returned, from which each call chooses
-        anew.
+        anew, scales of weights too, which takes longest.
     quantized_dot : bool or "int8", optional
         Compute products on integers wherever `quantized_dots` says so; static. CPUs
         convolve integers that float32 holds, which is faster and as exact; with
@@ -151,6 +152,7 @@ def collect(
             given = by_site(statistics, "statistics")
             check_statistics(given, state)
             state = {name: given[name] for name in state}
+        state = on_every_device(state, (program.leaves, program.closed.consts))
 
         def masked(site: Site) -> Any:
             return mask(site, *args, **kwargs) if mask else None

@@ -1,6 +1,7 @@
 """Ranges of weights, which are all known before the function runs."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from qcore import Histogram, QParams, calibrate, mean_ratio, qparams_from_weights
 from qcore.adapters.jax.computed_now import computed_now
 from qcore.adapters.jax.config import MINMAX, OUTPUT, Plan
+from qcore.adapters.jax.explicit_axes import off_mesh
 from qcore.adapters.jax.known_operands import known_operands
 from qcore.adapters.jax.program import Program
 from qcore.adapters.jax.sites import OPERANDS
@@ -98,7 +100,9 @@ def calibrated_weights(
         histograms = [seen for seen in inputs if isinstance(seen, Histogram)]
         try:
             with computed_now(weight.value, histograms):
-                chosen = qparams_of_weight(same[0], weight.value, histograms)
+                chosen = off_mesh(
+                    partial(qparams_of_weight, same[0]), weight.value, histograms
+                )
         except QuantError as error:
             raise type(error)(f"{', '.join(names)}: {error}") from error
         found |= dict.fromkeys(names, chosen)

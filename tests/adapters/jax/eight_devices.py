@@ -19,7 +19,7 @@ EVERY, ROWS = PartitionSpec(), PartitionSpec("data")
 SPECS = {"in_specs": (EVERY, ROWS), "out_specs": ROWS}
 MESH = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
 CONFIG = {
-    "weight": {"format": "int8", "axis": "output"},
+    "weight": {"format": "int8", "axis": "output", "method": "minmax"},
     "activation": {"symmetric": False, "method": "minmax", "bins": 64},
 }
 
@@ -218,6 +218,56 @@ def sharded_batches():
             spread = jax.device_put(batch, NamedSharding(MESH, ROWS))
             _, seen = collecting(seen, WEIGHT, spread)
         assert_equal(seen, expected())
+
+
+def assert_explicit(f, weight, x, *specs):
+    """Where axes are explicit, statistics, scales and results are those of one."""
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Explicit,))
+    spread = [
+        jax.device_put(one, NamedSharding(mesh, spec))
+        for one, spec in zip((weight, x), specs, strict=True)
+    ]
+
+    def results(compiled, *given):
+        _, seen = compiled(collect(f, CONFIG))(None, *given)
+        _, seen = compiled(collect(f, CONFIG))(seen, *given)
+        qparams = calibrate(f, CONFIG, seen)(*given)
+        quantized = [
+            fake_quant(f, CONFIG, qparams, quantized_dot=dot) for dot in (False, True)
+        ]
+        found = [compiled(g)(*given) for g in quantized]
+        # JAX differentiates such arrays in compiled functions alone.
+        slopes = [
+            jax.jit(jax.grad(lambda w, g=g: (g(w, given[1]) ** 2).sum()))(given[0])
+            for g in quantized
+        ]
+        return [seen, qparams], found, slopes
+
+    bits, *wanted = results(jax.jit, weight, x)
+    for compiled in (jax.jit, lambda f: f):
+        found_bits, *found = results(compiled, *spread)
+        assert_equal(found_bits, bits)
+        for a, b in zip(*map(jax.tree.leaves, (found, wanted)), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4)
+        assert found[0][0].sharding.is_equivalent_to(f(*spread).sharding, 2)
+
+
+def explicit():
+    """As meshes are by default."""
+    assert_explicit(on_one, WEIGHT, X, EVERY, ROWS)
+    assert_explicit(on_one, WEIGHT_8, X, PartitionSpec(None, "data"), EVERY)
+
+
+def explicit_in_loops():
+    """What a loop or a branch carries is on the mesh from the first round."""
+
+    def looped(weight, x):
+        def step(x, _):
+            return jax.lax.cond(x.sum() < 1e9, lambda x: x @ weight, jnp.tanh, x), None
+
+        return jax.lax.scan(step, x, length=2)[0]
+
+    assert_explicit(looped, WEIGHT_8, X, EVERY, ROWS)
 
 
 if __name__ == "__main__":

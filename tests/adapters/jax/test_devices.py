@@ -19,6 +19,8 @@ CHECKS = (
     "another_device",
     "shardings",
     "sharded_batches",
+    "explicit",
+    "explicit_in_loops",
 )
 
 
