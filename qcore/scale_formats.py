@@ -22,7 +22,7 @@ from qcore.typing import Array, Namespace
 _FIRST, _LAST = -126, 127
 """Exponents of the powers of two that are normal float32 numbers."""
 
-_GLOBAL_RANGE = 2.0**-117, 2.0**118
+GLOBAL_RANGE = 2.0**-117, 2.0**118
 """Of global scales whose products with all float8_e4m3fn numbers are normal."""
 
 
@@ -101,7 +101,7 @@ def two_level_scales(
     else:
         global_scale = to_computing_dtype(global_scale, xp=xp)
         global_scale = xp.astype(global_scale, xp.float32)
-    global_scale = xp.clip(global_scale, *_GLOBAL_RANGE)
+    global_scale = xp.clip(global_scale, *GLOBAL_RANGE)
     rounding = spec.scale_rounding or SCALE_ROUNDINGS[E4M3][0]
     part = divide(amax, top * global_scale, xp=xp)
     part = round_to_format(part, fmt, rounding, xp=xp)

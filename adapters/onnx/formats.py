@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass, replace
 
+from qcore.adapters.codes import activation_spec
+from qcore.adapters.onnx.passes.raise_opset import OPSET
+from qcore.adapters.onnx.rounding_operators import check_spec
 from qcore.adapters.onnx.targets import DYNAMIC, FLOAT, WITH_TRANSPOSED, Mode, Target
 from qcore.adapters.onnx_formats import BLOCKS, type_of
+from qcore.block_formats import BLOCK_FORMATS, block_spec
 from qcore.errors import QuantError
 from qcore.formats import parse_format
+from qcore.granularity import PerBlock
 from qcore.spec import QuantSpec
 
 _KERNELS = ("int8", "uint8")
@@ -26,16 +31,28 @@ class Formats:
         The format of weights.
     block : int or None
         How many weights share a scale, if not those of an output channel.
+    fake : bool
+        Whether the file holds floats that are rounded to these numbers.
     """
 
     target: Target
     activation: QuantSpec | None
     weight: str
     block: int | None = None
+    fake: bool = False
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether scales of activations are calibrated."""
+        return self.activation is not None and not isinstance(
+            self.activation.granularity, PerBlock
+        )
 
     @property
     def opset(self) -> int:
         """The first opset that has them."""
+        if self.fake:
+            return OPSET
         used = [parse_format(self.weight)]
         if self.activation is not None:
             used.append(self.activation.format)
@@ -50,6 +67,7 @@ def choose_formats(
     symmetric: bool | None = None,
     weight: str | None = None,
     block: int | None = None,
+    fake: bool = False,
 ) -> Formats:
     """
     Return the formats that were asked for; ``None`` is up to the target.
@@ -59,6 +77,8 @@ def choose_formats(
     QuantError
         If the target does not take them; it names what it takes.
     """
+    if fake:
+        return _rounded_floats(target, activation, symmetric, weight, block)
     mode = _mode_of(activation)
     spec = target.activation_spec(activation, symmetric) if mode == "static" else None
     if spec is None and activation not in target.activations:
@@ -66,6 +86,38 @@ def choose_formats(
     rules = _rules_for(target, mode, spec)
     held = rules.weight_codes(weight, spec)
     return Formats(rules, spec, held, _block(rules, held, block))
+
+
+def _rounded_floats(
+    target: Target,
+    activation: str | QuantSpec | None,
+    symmetric: bool | None,
+    weight: str | None,
+    block: int | None,
+) -> Formats:
+    """Return formats of which a model holds the numbers as floats."""
+    if activation == DYNAMIC:
+        raise QuantError(
+            f"`activation` must not be {DYNAMIC!r} if the numbers are floats: its "
+            "scales are those of onnxruntime. Give a format, such as 'mxfp8_e4m3'."
+        )
+    mode = _mode_of(activation)
+    spec = None
+    if isinstance(activation, str) and activation in BLOCK_FORMATS:
+        spec = block_spec(activation)
+    elif mode == "static":
+        spec = activation_spec(activation, bool(symmetric))
+    if spec is not None:
+        check_spec(spec)
+    if weight is None:
+        own = activation if isinstance(activation, str) else None
+        weight = "int8" if spec is None else own or spec.format.name
+    if weight not in BLOCK_FORMATS:
+        parse_format(weight)
+    elif block is not None:
+        raise QuantError(f"`block` must be None for {weight}, which has blocks.")
+    rules = _rules_for(target, mode, None)
+    return Formats(replace(rules, symmetric=False), spec, weight, block, fake=True)
 
 
 def _mode_of(activation: str | QuantSpec | None) -> Mode:

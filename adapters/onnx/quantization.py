@@ -10,13 +10,15 @@ import onnx_ir as ir
 from qcore import QuantSpec, calibrate
 from qcore.adapters.onnx.calibration import calibrate_prepared
 from qcore.adapters.onnx.feeds import Data
-from qcore.adapters.onnx.formats import choose_formats
+from qcore.adapters.onnx.formats import Formats, choose_formats
 from qcore.adapters.onnx.model_file import Source
 from qcore.adapters.onnx.overrides import parse_overrides
 from qcore.adapters.onnx.passes.clean import clean
 from qcore.adapters.onnx.passes.insert_qdq import insert_qdq
 from qcore.adapters.onnx.passes.multiply_dynamically import multiply_dynamically
 from qcore.adapters.onnx.passes.quantize_weights import quantize_weights
+from qcore.adapters.onnx.passes.round_activations import round_activations
+from qcore.adapters.onnx.passes.round_weights import round_weights
 from qcore.adapters.onnx.passes.store_weights import store_weights
 from qcore.adapters.onnx.plan import Plan
 from qcore.adapters.onnx.planning import plan_prepared, refuse_idle
@@ -27,7 +29,7 @@ from qcore.adapters.onnx.recipe import ONE_VALUE, Recipe
 from qcore.adapters.onnx.selection import Selection
 from qcore.adapters.onnx.stored_operands import multiplied_tensors
 from qcore.adapters.onnx.tailoring import tailor
-from qcore.adapters.onnx.targets import DYNAMIC, FLOAT, Target, find_target
+from qcore.adapters.onnx.targets import DYNAMIC, FLOAT, find_target
 from qcore.adapters.onnx.weights import OUTPUT, WeightSpec
 from qcore.errors import QuantError
 from qcore.statistics import Statistics
@@ -44,6 +46,7 @@ def quantize(
     symmetric: bool | None = None,
     weight: str | None = None,
     block: int | None = None,
+    fake: bool = False,
     weight_method: str = OUTPUT,
     per_channel: bool = True,
     op_types: Collection[str] | None = None,
@@ -99,6 +102,13 @@ def quantize(
         So many weights that are summed share a scale, 16 to 256 (TensorRT: 64 or 128,
         its default for int4); with activations ``"float"``. Where a channel has fewer,
         all its weights do.
+    fake : bool, optional
+        Hold floats that are rounded to the numbers of a format, weights as constants
+        and activations, where products read them, by standard operators. For formats
+        that no runtime holds: `activation` and `weight` may be all of qcore's and block
+        formats, ``"mxfp8_e4m3"``, ``"nvfp4"`` …, and `activation` a spec with scales
+        that are powers of two. Blocks of activations are scaled by their own values,
+        which needs no data.
     weight_method : str, optional
         How ranges of weights are chosen: ``"output"``, so that the output of their
         layer changes least, ``"minmax"``, ``"mse"``, ``"percentile"`` …
@@ -127,13 +137,15 @@ def quantize(
         symmetric=symmetric,
         weight=weight,
         block=block,
+        fake=fake,
     )
     rules = formats.target
     weights = WeightSpec(
         formats.weight, weight_method, per_channel, rules.bias_codes, formats.block
     )
     recipe = Recipe(formats.activation or QuantSpec(), method, options)
-    recipe.check()
+    if formats.needs_data:
+        recipe.check()
     check_weight_method(weight_method)
     asked = parse_overrides(overrides)
     prepared = prepare(model, keep_existing=keep_existing, opset=formats.opset)
@@ -141,23 +153,45 @@ def quantize(
     needed = plan_prepared(prepared, rules, selection)
     refuse_idle(needed, rules)
     tailor(prepared.graph, needed, rules, asked, recipe)
-    statistics = _statistics(prepared, needed, rules, statistics_or_data, progress)
-    plan = plan_prepared(prepared, rules, selection, statistics=statistics)
-    refuse_idle(plan, rules)
+    statistics = _statistics(prepared, needed, formats, statistics_or_data, progress)
+    plan = needed
+    if formats.needs_data:
+        plan = plan_prepared(prepared, rules, selection, statistics=statistics)
+        refuse_idle(plan, rules)
     recipes = tailor(prepared.graph, plan, rules, asked, recipe)
-    qparams = activation_qparams(prepared.graph, plan, statistics, recipes)
-    read = [*plan.tensors, *multiplied_tensors(prepared.graph, plan)]
-    ratios = activation_mean_ratios(prepared.graph, read, statistics)
-    quantized = store_weights(
-        prepared, plan, ratios, weights, looks_up_codes=rules.looks_up_codes
+    quantized = _rewritten(prepared, plan, formats, statistics, recipes, weights)
+    return ir.to_proto(ir.external_data.load_to_model(clean(quantized)))
+
+
+def _rewritten(  # noqa: PLR0917 - all that was decided
+    model: ir.Model,
+    plan: Plan,
+    formats: Formats,
+    statistics: Mapping[str, Statistics],
+    recipes: Mapping[tuple[str, ...], Recipe],
+    weights: WeightSpec,
+) -> ir.Model:
+    """Return the model as planned, with codes to the nearest."""
+    target = formats.target
+    qparams = (
+        activation_qparams(model.graph, plan, statistics, recipes)
+        if formats.needs_data
+        else {}
     )
-    if rules.mode == "dynamic":
-        quantized = multiply_dynamically(quantized, plan, ratios, weights)
-    else:
-        quantized = quantize_weights(quantized, plan, qparams, ratios, weights)
-        quantized = insert_qdq(quantized, plan, qparams, everywhere=rules.carries)
-    quantized = clean(quantized)
-    return ir.to_proto(ir.external_data.load_to_model(quantized))
+    read = [*plan.tensors, *multiplied_tensors(model.graph, plan)]
+    ratios = activation_mean_ratios(model.graph, read, statistics)
+    if formats.fake:
+        rounded = round_weights(model, plan, ratios, weights)
+        if formats.activation is None:
+            return rounded
+        return round_activations(rounded, plan, qparams, formats.activation)
+    stored = store_weights(
+        model, plan, ratios, weights, looks_up_codes=target.looks_up_codes
+    )
+    if target.mode == "dynamic":
+        return multiply_dynamically(stored, plan, ratios, weights)
+    coded = quantize_weights(stored, plan, qparams, ratios, weights)
+    return insert_qdq(coded, plan, qparams, everywhere=target.carries)
 
 
 def check_weight_method(name: str, /) -> None:
@@ -169,13 +203,13 @@ def check_weight_method(name: str, /) -> None:
 def _statistics(
     model: ir.Model,
     plan: Plan,
-    target: Target,
+    formats: Formats,
     given: Mapping[str, Statistics] | Data | None,
     progress: Progress | None,
 ) -> Mapping[str, Statistics]:
     """Return statistics as they were given, or of the data that was given."""
     if given is None:
-        if target.mode == "static":
+        if formats.needs_data:
             raise QuantError(
                 "`statistics_or_data` must be given unless `activation` is "
                 f"{DYNAMIC!r} or {FLOAT!r}."

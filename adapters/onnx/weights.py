@@ -1,6 +1,6 @@
 """How weights and biases become codes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,13 +14,16 @@ from qcore import (
     PerTensor,
     QParams,
     QuantSpec,
+    block_spec,
     calibrate,
+    fake_quantize,
     parse_format,
     qparams_from_data,
     qparams_from_weights,
     quantize,
 )
 from qcore.adapters.onnx.nodes import dtype_of
+from qcore.block_formats import BLOCK_FORMATS
 from qcore.granularity import Granularity
 
 OUTPUT = "output"
@@ -118,6 +121,23 @@ class WeightSpec:
         codes, zero_point = self._in_type(quantize(weight, qparams), shape_of=scale)
         return Stored(codes, scale, zero_point, axis, size)
 
+    def round(
+        self,
+        weight: np.ndarray,
+        axis: int | None,
+        *,
+        mean_ratio: float = 0.0,
+        block_axis: int | None = None,
+    ) -> np.ndarray:
+        """Return a weight as floats, rounded to what its codes would stand for.
+
+        The parameters are those of `store`; block formats are taken, too.
+        """
+        granularity = self._granularity(weight, axis, block_axis)
+        qparams = self._qparams(weight, granularity, mean_ratio)
+        rounded: np.ndarray = fake_quantize(weight, qparams)
+        return rounded
+
     def _granularity(
         self, weight: np.ndarray, axis: int | None, block_axis: int | None
     ) -> Granularity:
@@ -126,6 +146,9 @@ class WeightSpec:
         Along an axis shorter than a block, such as that of a convolution of each
         channel by itself, blocks would be single weights.
         """
+        if self.codes in BLOCK_FORMATS:
+            axis = -1 if block_axis is None else block_axis
+            return block_spec(self.codes, axis).granularity
         size, cut = self.block, block_axis
         if size is not None and cut is not None and weight.shape[cut] > size:
             return PerBlock(cut, size)
@@ -148,10 +171,13 @@ class WeightSpec:
     def _qparams(
         self, weight: np.ndarray, granularity: Granularity, mean_ratio: float
     ) -> QParams:
-        fmt = parse_format(self.codes)
-        if isinstance(fmt, IntFormat):
-            fmt = IntFormat(fmt.bits)
-        spec = QuantSpec(fmt, granularity)
+        if self.codes in BLOCK_FORMATS:
+            spec = replace(block_spec(self.codes), granularity=granularity)
+        else:
+            fmt = parse_format(self.codes)
+            if isinstance(fmt, IntFormat):
+                fmt = IntFormat(fmt.bits)
+            spec = QuantSpec(fmt, granularity)
         if self.method == OUTPUT:
             return qparams_from_weights(weight, spec, mean_ratio=mean_ratio)
         if self.method == "minmax":

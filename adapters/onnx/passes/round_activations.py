@@ -1,0 +1,66 @@
+"""Round what products read to the numbers that codes would stand for."""
+
+from collections.abc import Mapping
+
+import onnx_ir as ir
+
+from qcore import QParams, QuantSpec
+from qcore.adapters.onnx.float_operators import FloatOperators
+from qcore.adapters.onnx.names import Names
+from qcore.adapters.onnx.operands import activations, integer_attribute
+from qcore.adapters.onnx.plan import Plan
+from qcore.adapters.onnx.rounding_operators import (
+    fake_quantized,
+    fake_quantized_in_blocks,
+)
+from qcore.granularity import PerBlock
+
+
+def round_activations(
+    model: ir.Model, plan: Plan, qparams: Mapping[str, QParams], spec: QuantSpec
+) -> ir.Model:
+    """Return the model with rounding in standard operators before its products.
+
+    Parameters
+    ----------
+    model : Model
+        In the opset that it is to have.
+    plan : Plan
+        Which products.
+    qparams : mapping
+        Of the activations; none where they are rounded in blocks.
+    spec : QuantSpec
+        Of the activations. Blocks are cut where products are summed.
+
+    Raises
+    ------
+    QuantError
+        If a tensor to be cut into blocks has no known rank or length.
+    """
+    graph, names = model.graph, Names(model.graph)
+    in_blocks = isinstance(spec.granularity, PerBlock)
+    done: dict[tuple[ir.Value, int | None], ir.Value] = {}
+    for node in [node for node in graph if node.name in plan.compute]:
+        for x in activations(node):
+            axis = _summed(node, node.inputs.index(x)) if in_blocks else None
+            if (x, axis) not in done:
+                opset = model.opset_imports[""]
+                op = FloatOperators(graph, names, node, f"{x.name}_rounded", opset)
+                done[x, axis] = (
+                    fake_quantized(op, x, qparams[str(x.name)])
+                    if axis is None
+                    else fake_quantized_in_blocks(op, x, spec, axis)
+                )
+            for index in [i for i, value in enumerate(node.inputs) if value is x]:
+                node.replace_input_with(index, done[x, axis])
+    return model
+
+
+def _summed(node: ir.Node, index: int) -> int:
+    """Return the axis of an operand that a product is summed along."""
+    if node.op_type in {"Conv", "ConvTranspose"}:
+        return 1
+    if node.op_type == "Gemm":
+        turned = integer_attribute(node, "transB" if index else "transA", 0)
+        return int(bool(turned) if index else not turned)
+    return -2 if index else -1

@@ -1,0 +1,57 @@
+"""Round weights to the numbers that their codes would stand for."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx_ir as ir
+
+from qcore.adapters.onnx.constant_reader import finite
+from qcore.adapters.onnx.constants import add_constant
+from qcore.adapters.onnx.names import Names
+from qcore.adapters.onnx.plan import Plan
+from qcore.adapters.onnx.stored_operands import multiplied, stored_operands
+from qcore.adapters.onnx.weights import WeightSpec
+
+
+def round_weights(
+    model: ir.Model, plan: Plan, mean_ratios: Mapping[str, float], spec: WeightSpec
+) -> ir.Model:
+    """Return the model with rounded floats for the weights of the plan's nodes.
+
+    Parameters
+    ----------
+    model : Model
+        Any.
+    plan : Plan
+        Which nodes.
+    mean_ratios : mapping
+        Of the activations, as far as they are known; see `qcore.mean_ratio`.
+    spec : WeightSpec
+        How weights are quantized.
+
+    Raises
+    ------
+    NonFiniteError
+        If a weight holds NaN or infinity.
+    """
+    graph, names = model.graph, Names(model.graph)
+    done: dict[tuple[ir.Value, bytes], ir.Value] = {}
+    for node in graph:
+        if node.name not in {*plan.compute, *plan.stores}:
+            continue
+        x = multiplied(node)
+        ratio = 0.0 if x is None else mean_ratios.get(str(x.name), 0.0)
+        for operand in stored_operands(node):
+            value = operand.value(node)
+            rounded = spec.round(
+                finite(value),
+                operand.axis,
+                mean_ratio=ratio,
+                block_axis=operand.summed,
+            )
+            key = value, np.ascontiguousarray(rounded).tobytes()
+            if key not in done:
+                name = f"{value.name}_rounded"
+                done[key] = add_constant(graph, names, name, rounded)
+            node.replace_input_with(operand.index, done[key])
+    return model
