@@ -17,7 +17,7 @@ def add_sweep(command: Container) -> None:
         "--methods",
         metavar="LIST",
         type=_candidates,
-        help="which to try: mse,entropy,percentile:99.9 ... (these, minmax)",
+        help="which to try: mse,percentile:99.9 ... (five usual ones)",
     )
     command.add_argument(
         "--lowest", action="store_true", help="the lowest score is the best"

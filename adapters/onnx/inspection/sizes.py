@@ -11,8 +11,22 @@ from qcore.adapters.onnx.operands import integer_attribute
 
 OTHERS = "others"
 
-SCALED = {"DequantizeLinear": 1, "QuantizeLinear": 1, "MatMulNBits": 2}
-"""Nodes with an input of scales, and which; that of zero points may follow."""
+_GRID = ("scales", "zero points")
+_INTEGER = ("", "weights", "zero points", "zero points")
+
+HOLDS = {
+    "ConvInteger": _INTEGER,
+    "DequantizeLinear": ("", *_GRID),
+    "DynamicQuantizeMatMul": ("", "weights", *_GRID),
+    "MatMulInteger": _INTEGER,
+    "MatMulIntegerToFloat": ("", "weights", "scales", "scales", *_INTEGER[2:]),
+    "MatMulNBits": ("", "weights", *_GRID),
+    "QGemm": ("", *_GRID, "weights", *_GRID, "biases", *_GRID),
+    "QLinearConv": ("", *_GRID, "weights", *_GRID, *_GRID, "biases"),
+    "QLinearMatMul": ("", *_GRID, "weights", *_GRID, *_GRID),
+    "QuantizeLinear": ("", *_GRID),
+}
+"""What the inputs of operators are, where they are constants."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +55,12 @@ class Stored:
 
 def sizes_of(model: ir.Model, grids: list[Grid]) -> list[Stored]:
     """Return what the constants of a model take, the largest kind first."""
-    holds = {grid.tensor: ROLES[grid.role] for grid in grids}
-    holds |= _parts_of_grids(model)
+    holds = {grid.tensor: ROLES[grid.role] for grid in grids} | _held(model)
     packed = _packed(model)
     found: dict[tuple[str, str], Stored] = {}
     for name, tensor in _constants(model):
         form, values = packed.get(name, (type_name(tensor.dtype), tensor.size))
-        held = "weights" if name in packed else holds.get(name, OTHERS)
+        held = holds.get(name, OTHERS)
         key = form, held
         old = found.get(key, Stored(*key, 0, 0, 0, 0))
         size = ceil(tensor.size * tensor.dtype.itemsize)
@@ -78,14 +91,14 @@ def _constants(model: ir.Model) -> Iterator[tuple[str, ir.TensorProtocol]]:
             yield str(node.outputs[0].name), node.attributes["value"].as_tensor()
 
 
-def _parts_of_grids(model: ir.Model) -> dict[str, str]:
-    """Return the names of all that are scales or zero points."""
-    found: dict[str, str] = {}
-    for node in model.graph.all_nodes():
-        first = SCALED.get(node.op_type, len(node.inputs))
-        parts = zip(node.inputs[first:], ("scales", "zero points"), strict=False)
-        found |= {str(value.name): held for value, held in parts if value is not None}
-    return found
+def _held(model: ir.Model) -> dict[str, str]:
+    """Return what the inputs of operators hold, by name."""
+    return {
+        str(value.name): held
+        for node in model.graph.all_nodes()
+        for value, held in zip(node.inputs, HOLDS.get(node.op_type, ()), strict=False)
+        if value is not None and held
+    }
 
 
 def _packed(model: ir.Model) -> dict[str, tuple[str, int]]:

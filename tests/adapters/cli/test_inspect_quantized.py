@@ -189,6 +189,35 @@ def test_packed_weights_of_onnxruntime_are_counted_by_their_bits(
     assert scales["holds"] == "scales"
 
 
+def test_constants_of_operators_on_codes_are_told_apart(
+    contents, tmp_path: Path
+) -> None:
+    names = ["x", "s", "z", "w", "s", "z", "s", "z", "b"]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["a", "s", "z"], ["x"]),
+        helper.make_node("QLinearConv", names, ["y"], "first"),
+        helper.make_node("ConvInteger", ["y", "v"], ["c"], "second"),
+    ]
+    arrays = {
+        "s": np.float32(1),
+        "z": np.uint8(0),
+        "w": np.ones((2, 1, 1, 1), np.uint8),
+        "v": np.ones((3, 2, 1, 1), np.uint8),
+        "b": np.ones(2, np.int32),
+    }
+    output = helper.make_tensor_value_info("c", TensorProto.INT32, [1, 3, 4, 4])
+    path = save(tmp_path / "m.onnx", nodes, [floats("a", 1, 1, 4, 4)], [output], arrays)
+    found = contents(path)
+    assert found["on_codes"] == ["first", "second"]
+    assert {kind["holds"]: kind["values"] for kind in found["constants"]} == {
+        "weights": 8,
+        "biases": 2,
+        "scales": 1,
+        "zero points": 1,
+    }
+    assert found["compression"] == 4 * 10 / (8 + 2 * 4 + 4 + 1)
+
+
 def test_scales_found_as_the_model_runs_are_told_so(
     qcore, contents, tmp_path: Path
 ) -> None:
