@@ -53,8 +53,8 @@ OTHERS = ("adapters", "backends/cuda", "backends/numba", "backends/triton")
 """Tests of sessions of their own: `onnx`, `torch`, `jax` and `everything`."""
 CUDA = ("jax[cuda12]", "cupy-cuda12x")
 """What runs on a GPU; with CUDA's torch comes triton."""
-COMPILED_BENCHMARKS = ("bench_cpu", "bench_gpu")
-"""Benchmarks of the compiled kernels, which are not there for the others."""
+COMPILED_BENCHMARKS = ("bench_cpu", "bench_gpu", "bench_onnx")
+"""Benchmarks with the compiled kernels, which are not there for the others."""
 SHIPPED = ("*.py", "py.typed", "*.onnx", "*.npz", "*.cu")
 
 
@@ -200,7 +200,8 @@ def bench(session: nox.Session) -> None:
 @nox.session(default=False)
 def bench_kernels(session: nox.Session) -> None:
     """Measure the compiled kernels, without which `bench` has measured the others."""
-    install(session, ".[torch,jax,cpu]", *(CUDA if has_gpu() else ()))
+    extras = (".[torch,jax,onnx,cpu]", *(CUDA if has_gpu() else ()))
+    install(session, *extras, groups="models")
     for script in COMPILED_BENCHMARKS:
         session.run("python", f"benchmarks/{script}.py", *session.posargs)
 

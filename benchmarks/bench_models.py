@@ -5,7 +5,6 @@ histogram methods take samples of one shape only, so its MiniLM sentences are pa
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from memory import peak_mb
 from minilm_onnx import build, installed_weights
 from public_models import (
     CALIBRATION,
@@ -97,18 +97,9 @@ def run(tool: str, name: str, method: str, original: str, target: str) -> None:
     start = time.perf_counter()
     job(model, method, original, target, feeds)
     seconds = time.perf_counter() - start
-    peak = _peak_mb()
+    peak = peak_mb()
     size = {"bytes": Path(target).stat().st_size} if target else {}
     print(json.dumps({"seconds": seconds, "peak_mb": round(peak), **size}))
-
-
-def _peak_mb() -> float:
-    """Return the peak of this process's memory; getrusage counts its parent's too."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(x for x in status.read_text().splitlines() if "VmHWM" in x)
-        return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _qcore(
