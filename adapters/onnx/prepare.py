@@ -21,6 +21,7 @@ from qcore.adapters.onnx.passes.raise_opset import OPSET, raise_opset
 from qcore.adapters.onnx.passes.scalar_bounds import scalar_bounds
 from qcore.adapters.onnx.quantized_already import refuse_quantized
 from qcore.adapters.onnx.training import refuse_training
+from qcore.adapters.onnx.wellformed import blames_the_model
 
 
 def inline_functions(model: ir.Model) -> ir.Model:
@@ -45,6 +46,7 @@ PASSES = (
 )
 
 
+@blames_the_model
 def prepare(
     model: Source, /, *, keep_existing: bool = False, opset: int = OPSET
 ) -> ir.Model:

@@ -154,3 +154,20 @@ def test_names_that_are_no_text_are_refused(linear, tmp_path: Path):
         QuantError, match="the op_type of a node of the model must be t"
     ):
         to_ir(tmp_path / "net.onnx")
+
+
+def test_what_cannot_be_written_again_is_told_not_traced(linear, tmp_path: Path):
+    linear.producer_name = "maker"
+    content = linear.SerializeToString().replace(b"maker", b"mak\xff\xff")
+    (tmp_path / "net.onnx").write_bytes(content)
+    with pytest.raises(
+        QuantError, match=r"must be a valid ONNX model; it is not: .*utf"
+    ):
+        prepare(tmp_path / "net.onnx")
+
+
+def test_what_the_checker_finds_is_told_once_a_pass_has_failed(linear):
+    constant = helper.make_node("Constant", [], ["c"], vilue=1.0)
+    linear.graph.node.append(constant)
+    with pytest.raises(QuantError, match="must be a valid ONNX model; it is not: "):
+        prepare(linear)
