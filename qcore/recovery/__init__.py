@@ -7,7 +7,7 @@ from qcore.recovery.bias_grid import round_bias
 from qcore.recovery.equalize import Equalized, equalize
 from qcore.recovery.gptq import gptq
 from qcore.recovery.mixed_precision import mixed_precision
-from qcore.recovery.output_error import output_error
+from qcore.recovery.output_error import output_error, output_shift
 from qcore.recovery.smooth_quant import Smoothed, smooth_quant
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "gptq",
     "mixed_precision",
     "output_error",
+    "output_shift",
     "round_bias",
     "smooth_quant",
 ]

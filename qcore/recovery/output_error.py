@@ -45,6 +45,54 @@ def output_error(
         If the shapes do not fit.
     """
     xp = namespace(weights, xp)
+    with arithmetic(xp):
+        rows = _change(weights, rounded, gram, axis, xp=xp)
+        errors = squared_change(rows, moment(gram, center), xp=xp)
+        return xp.reshape(errors, (-1,))
+
+
+def output_shift(
+    weights: Array,
+    rounded: Array,
+    gram: Gram,
+    /,
+    axis: int = 0,
+    *,
+    xp: Namespace | None = None,
+) -> Array:
+    """
+    Return what to add to a layer's bias if its weights are replaced by others.
+
+    It gives the output the mean that it had, where edges are padded, too: the analytic
+    bias correction of "Data-Free Quantization" (arXiv:1906.04721, section 4.2), with
+    the mean that was seen.
+
+    Parameters
+    ----------
+    weights, rounded, gram, axis
+        As in `output_error`.
+
+    Returns
+    -------
+    array
+        float32 ``[outputs]``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `output_error`.
+    """
+    xp = namespace(weights, xp)
+    with arithmetic(xp):
+        rows = _change(weights, rounded, gram, axis, xp=xp)
+        shift = xp.matmul(gram.mean[:, None, :], rows)
+        return xp.astype(xp.reshape(shift, (-1,)), xp.float32)
+
+
+def _change(
+    weights: Array, rounded: Array, gram: Gram, axis: int, /, *, xp: Namespace
+) -> Array:
+    """Return what weights lose, float64 ``[G, K, outputs / G]``."""
     check_floating(weights, "`weights`")
     check_floating(rounded, "`rounded`")
     if weights.shape != rounded.shape:
@@ -52,11 +100,8 @@ def output_error(
             "`rounded` must have the shape of the weights; got "
             f"{tuple(rounded.shape)} and {tuple(weights.shape)}."
         )
-    with arithmetic(xp):
-        change = xp.astype(weights, xp.float64) - xp.astype(rounded, xp.float64)
-        rows = to_rows(change, gram, axis, xp=xp)
-        errors = squared_change(rows, moment(gram, center), xp=xp)
-        return xp.reshape(errors, (-1,))
+    change = xp.astype(weights, xp.float64) - xp.astype(rounded, xp.float64)
+    return to_rows(change, gram, axis, xp=xp)
 
 
 def moment(gram: Gram, center: bool, /) -> Array:

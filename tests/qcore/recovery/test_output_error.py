@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qcore import Gram, QuantSpec, Window, fake_quantize, qparams_from_data, quantize
-from qcore.recovery import output_error
+from qcore.recovery import output_error, output_shift
 
 torch = pytest.importorskip("torch")
 
@@ -53,6 +53,18 @@ def test_the_error_is_that_of_the_layer(shape, options):
     for center in (False, True):
         found = output_error(weights, np.round(weights), gram, center=center)
         np.testing.assert_allclose(found, expected[center], rtol=1e-6)
+
+
+@each_layer
+def test_the_shift_gives_the_output_its_mean_back(shape, options):
+    x, codes, qparams = seen((3, 6, *(7,) * (len(shape) - 2)))
+    weights = RNG.standard_normal(shape)
+    gram = Gram.of(codes, qparams, window=Window(shape[2:], **options))
+    lost = np.moveaxis(convolve(x, weights - np.round(weights), **options), 1, 0)
+    found = output_shift(weights, np.round(weights), gram)
+    expected = lost.reshape(len(lost), -1).mean(1)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    assert found.dtype == np.float32
 
 
 @pytest.mark.parametrize(
