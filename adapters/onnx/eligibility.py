@@ -1,5 +1,6 @@
 """Whether an operator can compute in 8 bits, and if not, why."""
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import onnx_ir as ir
@@ -12,6 +13,7 @@ from qcore.adapters.onnx.operands import (
     activations,
     bias,
     bias_values,
+    has_holes,
     has_unit_factors,
     integer_attribute,
     is_standard,
@@ -21,6 +23,7 @@ from qcore.adapters.onnx.operands import (
 from qcore.adapters.onnx.targets import Target
 
 Reason: TypeAlias = str | None
+_Checks: TypeAlias = tuple[Callable[[ir.Node], Reason], ...]
 
 
 def why_float(node: ir.Node, target: Target) -> Reason:
@@ -74,6 +77,14 @@ def _bias(node: ir.Node) -> Reason:
     return "its bias is not a constant with one value for each output channel"
 
 
+def _source(node: ir.Node) -> Reason:
+    # Between codes, onnxruntime 1.31 makes a node of it that it then refuses to load.
+    before = [value.producer() for value in activations(node)]
+    if any(producer is not None and has_holes(producer) for producer in before):
+        return "it reads an AveragePool with dilations, of which onnxruntime has none"
+    return None
+
+
 def _answer(node: ir.Node) -> Reason:
     # Of a Conv, onnxruntime has no integer kernel with a float result. So codes gain
     # nothing in the last one, and cost much: 4.4 dB on the super-resolution model.
@@ -97,7 +108,7 @@ def _leads_to_product(node: ir.Node) -> bool:
 
 
 _CHECKS = (_type, _operands)
-_OF_ONNXRUNTIME = (_factors, _bias, _answer)
+_OF_ONNXRUNTIME: _Checks = (_factors, _bias, _source, _answer)
 """Where its integer kernels decline."""
-_OF_OTHERS = (_weight,)
-_OF_DYNAMIC = (_floats, _second_operand, _factors)
+_OF_OTHERS: _Checks = (_weight,)
+_OF_DYNAMIC: _Checks = (_floats, _second_operand, _factors)

@@ -107,6 +107,11 @@ def has_unit_factors(node: ir.Node) -> bool:
     return all(float_attribute(node, name, 1.0) == 1.0 for name in ("alpha", "beta"))
 
 
+def has_holes(node: ir.Node) -> bool:
+    """Return whether this is a pool with dilations, for which there is no kernel."""
+    return is_standard(node, "AveragePool") and "dilations" in node.attributes
+
+
 def integer_attribute(node: ir.Node, name: str, default: int) -> int:
     """Return an attribute, or the default that the standard gives it."""
     return node.attributes[name].as_int() if name in node.attributes else default

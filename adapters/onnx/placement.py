@@ -18,7 +18,7 @@ from qcore.adapters.onnx.clamps import (
     after_clamp,
     merges_with_producer,
 )
-from qcore.adapters.onnx.operands import activations, is_standard
+from qcore.adapters.onnx.operands import activations, has_holes, is_standard
 from qcore.adapters.onnx.sharing import moves
 from qcore.adapters.onnx.tensors import tensors
 
@@ -27,7 +27,9 @@ def carries(node: ir.Node) -> bool:
     """Return whether a node does on codes what it does on floats, and faster."""
     if node.op_type in SEVERAL_RESULTS:
         return moves(node)
-    is_able = is_standard(node, *CLAMPS, *OWN_RANGE) or moves(node)
+    is_able = moves(node) or (
+        is_standard(node, *CLAMPS, *OWN_RANGE) and not has_holes(node)
+    )
     return is_able and not any(
         value.uses() or value.is_graph_output() for value in node.outputs[1:]
     )

@@ -66,6 +66,13 @@ CASES = {
         q = GlobalMaxPool(a)
         h = Add(a, q)"""
     ),
+    "a pool with holes": headed(
+        "a = AveragePool<kernel_shape = [2, 2], dilations = [2, 2]>(c)"
+        " \n h = Conv(a, v)",
+        {"v": (6, 6, 1, 1)},
+        opset=19,
+        ir_version=9,
+    ),
     "maximum with its place": headed(
         "m, i = MaxPool<kernel_shape = [2, 2]>(c) \n h = Relu(m)"
     ),
