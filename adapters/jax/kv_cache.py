@@ -6,71 +6,14 @@ stand for.
 
 from dataclasses import dataclass, replace
 from functools import partial
+from numbers import Integral
 from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 
-from qcore import PerBlock, QParams, dequantize, quantize
-from qcore.pack import pack_rows, unpack_rows
-
-AXIS = -2
-"""Of positions; the last axis holds the numbers of each."""
-
-
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["codes", "qparams"],
-    meta_fields=["width"],
-)
-@dataclass(frozen=True)
-class CodeStore:
-    """
-    Codes of data of shape ``[…, positions, width]``.
-
-    Attributes
-    ----------
-    codes : array
-        ``[…, max_length, width]``, int8 or uint8; codes of fewer than 8 bits are packed
-        along the last axis, those of a position to whole bytes.
-    qparams : QParams
-        Static scales.
-    width : int
-        Numbers of a position.
-    """
-
-    codes: jax.Array
-    qparams: QParams
-    width: int
-
-    @classmethod
-    def empty(cls, qparams: QParams, shape: tuple[int, ...], /) -> Self:
-        """Return room for data of a shape."""
-        _check_static(qparams, shape)
-        rows = jax.eval_shape(lambda: _rows(jnp.zeros(shape), qparams))
-        return cls(jnp.zeros(rows.shape, rows.dtype), qparams, shape[-1])
-
-    def written(self, x: jax.Array, start: jax.Array, fits: Any, /) -> Self:
-        """Return the store with data from a position on; as it is unless that fits."""
-        expected = (*self.codes.shape[:AXIS], x.shape[AXIS], self.width)
-        if tuple(x.shape) != expected:
-            raise ValueError(
-                f"data must have the shape {expected}, of what is held but for the "
-                f"positions; got {tuple(x.shape)}."
-            )
-        rows = _rows(x, self.qparams)
-        axis, new = self.codes.ndim + AXIS, x.shape[AXIS]
-        old = jax.lax.dynamic_slice_in_dim(self.codes, start, new, axis)
-        rows = jnp.where(fits, rows, old)  # so that XLA can write in place
-        codes = jax.lax.dynamic_update_slice_in_dim(self.codes, rows, start, axis)
-        return replace(self, codes=codes)
-
-    def read(self, dtype: Any, /) -> jax.Array:
-        """Return what the codes stand for."""
-        fmt = self.qparams.spec.format
-        codes = unpack_rows(self.codes, fmt, self.width, xp=jnp)
-        found: jax.Array = dequantize(codes, self.qparams, xp=jnp)
-        return found.astype(dtype)
+from qcore import QParams
+from qcore.adapters.jax.code_store import AXIS, CodeStore
 
 
 @partial(
@@ -135,9 +78,10 @@ class KVCache:
 
         Raises
         ------
-        ValueError
-            If scales are others.
+        ValueError, TypeError
+            If scales are others, or sizes are not positive integers.
         """
+        _check_shape(shape, value_width)
         shape = tuple(shape)
         of_values = (*shape[:-1], value_width or shape[-1])
         return cls(
@@ -163,17 +107,21 @@ class KVCache:
 
         Raises
         ------
-        ValueError
-            If they do not fit each other or what is held, or do not fit in.
+        ValueError, TypeError
+            If they are not floating-point, do not fit each other or what is held, or do
+            not fit in.
         """
+        for name, x in (("keys", keys), ("values", values)):
+            if not (hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.floating)):
+                kind = getattr(x, "dtype", type(x).__name__)
+                raise TypeError(f"`{name}` must be a floating-point array; got {kind}.")
         if keys.shape[:-1] != values.shape[:-1]:
             raise ValueError(
                 "`keys` and `values` must have one shape but for the width; got "
                 f"{tuple(keys.shape)} and {tuple(values.shape)}."
             )
         new, room = keys.shape[AXIS], self.max_length
-        is_known = not isinstance(self.length, jax.core.Tracer)
-        held = int(self.length) if is_known else 0
+        held = int(self.length) if _is_known(self.length) else 0
         if held + new > room:
             raise ValueError(
                 f"`keys` must fit in {room} positions; {held} are held, {new} come."
@@ -209,11 +157,57 @@ class KVCache:
         return int(self.keys.codes.nbytes + self.values.codes.nbytes)
 
     def crop(self, length: Any, /) -> "KVCache":
-        """Return a cache that holds the first positions only, an int or int32."""
-        return replace(self, length=jnp.minimum(self.length, length).astype(jnp.int32))
+        """
+        Return a cache that holds the first positions only.
+
+        Parameters
+        ----------
+        length : int or array
+            How many, 0-d int32. Traced; less than none are none then, and more than are
+            held are these.
+
+        Raises
+        ------
+        TypeError
+            If it is no integer.
+        ValueError
+            If so many are not held.
+        """
+        _check_integers("length", length, 0)
+        if _is_known(length, self.length):
+            held = int(jnp.min(self.length))
+            if not 0 <= int(length) <= held:
+                raise ValueError(
+                    f"`length` must be from 0 to {held}, the positions held; got "
+                    f"{int(length)}."
+                )
+        kept = jnp.clip(length, 0, self.length)
+        return replace(self, length=kept.astype(jnp.int32))
 
     def reorder(self, index: jax.Array, /) -> "KVCache":
-        """Return a cache of other entries of the batch, int ``[new batch]``."""
+        """
+        Return a cache of other entries of the batch.
+
+        Parameters
+        ----------
+        index : array
+            Of each new entry the old one, int32 ``[new batch]``, negative from the end.
+            Traced; entries beyond the batch mean nothing then.
+
+        Raises
+        ------
+        TypeError
+            If it holds no integers, or has other axes.
+        ValueError
+            If an entry is beyond the batch.
+        """
+        _check_integers("index", index, 1)
+        batch = self.keys.codes.shape[0]
+        if _is_known(index) and not all(-batch <= int(i) < batch for i in index):
+            raise ValueError(
+                f"`index` must be of entries of a batch of {batch}; got "
+                f"{index.tolist()}."
+            )
         keys, values = (
             replace(one, codes=jnp.take(one.codes, index, axis=0))
             for one in (self.keys, self.values)
@@ -221,26 +215,35 @@ class KVCache:
         return KVCache(keys, values, self.length)
 
 
-def _rows(x: jax.Array, qparams: QParams) -> jax.Array:
-    """Return the codes of data, those of a position packed to whole bytes."""
-    rows: jax.Array = pack_rows(
-        quantize(x, qparams, xp=jnp), qparams.spec.format, xp=jnp
-    )
-    return rows
+def _is_known(*arrays: Any) -> bool:
+    return not any(isinstance(x, jax.core.Tracer) for x in arrays)
 
 
-def _check_static(qparams: QParams, shape: tuple[int, ...]) -> None:
-    """Raise unless scales are those of every position of every batch."""
-    spec, found = qparams.spec, tuple(qparams.scale.shape)
-    if spec.format.bits > 8:
-        raise ValueError(
-            f"`qparams` must be of at most 8 bits; got {spec.format.name}."
+def _check_integers(name: str, x: Any, ndim: int) -> None:
+    """Raise TypeError unless something is integers of so many axes."""
+    if ndim == 0 and isinstance(x, int) and not isinstance(x, bool):
+        return
+    dtype, shape = getattr(x, "dtype", None), getattr(x, "shape", None)
+    if dtype is None or shape is None:
+        found = type(x).__name__
+    elif len(shape) == ndim and jnp.issubdtype(dtype, jnp.integer):
+        return
+    else:
+        found = f"{dtype} of shape {tuple(shape)}"
+    raise TypeError(f"`{name}` must be integers of {ndim} axes; got {found}.")
+
+
+def _check_shape(shape: Any, width: Any) -> None:
+    """Raise TypeError unless a shape of keys and a width of values are such."""
+    sizes = shape if isinstance(shape, tuple | list) else ()
+    if len(sizes) < 2 or not all(map(_is_size, sizes)):
+        raise TypeError(
+            "`shape` must be positive integers, those of positions and of the width "
+            f"last; got {shape!r}."
         )
-    is_static = qparams.scale.size == 1 or (
-        len(found) == len(shape) and found[AXIS] == found[0] == 1
-    )
-    if isinstance(spec.granularity, PerBlock) or not is_static:
-        raise ValueError(
-            "`qparams` must have one scale for all positions and all batches; got "
-            f"scales of shape {found} for {spec.granularity}."
-        )
+    if not (width is None or _is_size(width)):
+        raise TypeError(f"`value_width` must be a positive integer; got {width!r}.")
+
+
+def _is_size(n: Any) -> bool:
+    return isinstance(n, Integral) and not isinstance(n, bool) and int(n) > 0

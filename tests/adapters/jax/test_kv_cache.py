@@ -212,6 +212,64 @@ def test_positions_can_be_forgotten_and_entries_reordered(cache):
     )
 
 
+def test_positions_that_are_not_held_cannot_be_cropped_to(cache):
+    full = cache.append(made(0, 2, 1, 3, 3), made(1, 2, 1, 3, 2))
+    for length in (-2, 4):
+        with pytest.raises(ValueError, match=f"from 0 to 3, .*; got {length}"):
+            full.crop(length)
+    cropped = jax.jit(KVCache.crop)
+    assert [int(cropped(full, n).length) for n in (-2, 0, 2, 9)] == [0, 0, 2, 3]
+
+
+@pytest.mark.parametrize("length", [1.5, True, "1", [1], None])
+def test_lengths_are_integers(cache, length):
+    with pytest.raises(TypeError, match="`length` must be integers of 0 axes"):
+        cache.crop(length)
+
+
+@pytest.mark.parametrize(
+    ("index", "error", "message"),
+    [
+        (jnp.asarray([0, 2]), ValueError, r"a batch of 2; got \[0, 2\]"),
+        (np.asarray([-3]), ValueError, r"a batch of 2; got \[-3\]"),
+        (np.asarray([0.5]), TypeError, r"of 1 axes; got float64 of shape \(1,\)"),
+        (0, TypeError, "of 1 axes; got int"),
+    ],
+)
+def test_entries_beyond_the_batch_are_refused(cache, index, error, message):
+    with pytest.raises(error, match=message):
+        cache.reorder(index)
+
+
+SCALES = qcore.qparams_from_amax(np.float32(4.0), qcore.QuantSpec("int8"))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((3, 3, SHAPE), "scales must be QParams; got int"),
+        ((SCALES, SCALES, 3), "`shape` must be positive integers.*got 3"),
+        ((SCALES, SCALES, (4,)), r"`shape` must be .*got \(4,\)"),
+        ((SCALES, SCALES, (1, -2, 4)), "`shape` must be positive"),
+        ((SCALES, SCALES, "ab"), "`shape` must be positive integers.*got 'ab'"),
+    ],
+)
+def test_a_cache_is_made_of_scales_and_sizes(given, message):
+    with pytest.raises(TypeError, match=message):
+        KVCache.empty(*given)
+
+
+def test_the_width_of_values_is_a_size():
+    with pytest.raises(TypeError, match="`value_width` must be a positive integer"):
+        KVCache.empty(SCALES, SCALES, SHAPE, value_width=0)
+
+
+@pytest.mark.parametrize("keys", [3, None, np.ones((2, 1, 1, 3), np.int32)])
+def test_what_is_appended_is_floating_point(cache, keys):
+    with pytest.raises(TypeError, match="`keys` must be a floating-point array"):
+        cache.append(keys, made(1, 2, 1, 1, 2))
+
+
 @pytest.mark.parametrize(
     ("granularity", "format", "message"),
     [
