@@ -55,7 +55,8 @@ class Input:
         if not (self._takes_type(array.dtype) and self._takes_shape(array.shape)):
             got = f"{array.dtype} {list(array.shape)}"
             raise QuantError(f"input {self.name!r} must be {self}; got {got} {place}.")
-        return array.astype(self.dtype, copy=False)
+        with np.errstate(over="ignore"):  # infinity is told with its tensor
+            return array.astype(self.dtype, copy=False)
 
     def _takes_type(self, dtype: np.dtype) -> bool:
         # Integers are not taken for floats: raw pixels, most likely, by oversight.

@@ -53,8 +53,21 @@ def pick_samples(
         raise QuantError(f"`samples` must be a positive number or None; got {limit!r}.")
     total = count(feeds)
     if limit is None or (total is not None and total <= limit):
-        return enumerate(feeds), total
+        return _noted(enumerate(feeds)), total
     if total is None or not isinstance(feeds, KnownFeeds):
-        return islice(enumerate(feeds), limit), None if total is None else limit
+        first = islice(enumerate(feeds), limit)
+        return _noted(first), None if total is None else limit
     numbers = [i * total // limit for i in range(limit)]
-    return zip(numbers, feeds.pick(numbers), strict=True), limit
+    return _noted(zip(numbers, feeds.pick(numbers), strict=True)), limit
+
+
+def _noted(samples: Iterable[Numbered]) -> Iterator[Numbered]:
+    """Yield the samples; an error of whoever gives them gets a note of where it was."""
+    last = "before the first sample"
+    try:
+        for number, feed in samples:
+            last = f"after sample {number}"
+            yield number, feed
+    except Exception as error:
+        error.add_note(f"It was raised by `data`, {last}.")
+        raise

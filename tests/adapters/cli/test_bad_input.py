@@ -203,38 +203,3 @@ def test_a_disk_without_room(qcore, model, data, tmp_path, monkeypatch) -> None:
     assert code == 1
     assert "No space left on device" in err
     assert not list(tmp_path.glob("*out.onnx*"))
-
-
-@pytest.mark.parametrize(
-    ("reader", "said"),
-    [
-        ("json", "must be MODULE:FUNCTION; got 'json'"),
-        ("no_such_module:f", "ModuleNotFoundError: No module named 'no_such_module'"),
-        ("json:no_such", "has no attribute 'no_such'"),
-        ("json:loads", "TypeError: loads() missing"),
-    ],
-)
-def test_a_reader_that_gives_nothing(
-    qcore, model: Path, tmp_path: Path, reader: str, said: str
-) -> None:
-    output = tmp_path / "out.onnx"
-    code, out, err = qcore("quantize", model, "--reader", reader, "-o", output)
-    assert (code, out, output.exists()) == (2, "", False)
-    assert said in err
-
-
-def test_a_reader_that_raises_midway(
-    qcore, model: Path, data: Path, tmp_path: Path, monkeypatch
-) -> None:
-    (tmp_path / "stops_midway.py").write_text(
-        "import numpy\n"
-        "def give():\n"
-        f"    yield from numpy.load({str(data)!r})['image'][:2, None]\n"
-        "    raise RuntimeError('the camera is off')\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    output = tmp_path / "out.onnx"
-    reader = ("--reader", "stops_midway:give")
-    code, out, err = qcore("quantize", model, *reader, "-o", output)
-    assert (code, out, output.exists()) == (2, "", False)
-    assert "it raises RuntimeError: the camera is off" in err

@@ -99,3 +99,15 @@ def test_all_are_used_where_there_are_no_more(tmp_path, limit):
 def test_a_limit_that_is_no_positive_number_is_refused(limit):
     with pytest.raises(QuantError, match="`samples` must be a positive number or None"):
         pick_samples([], limit)
+
+
+def test_an_error_of_the_data_stays_and_is_told_where_it_was():
+    def broken():
+        yield X[:1]
+        yield X[1:2]
+        raise KeyError("the camera is off")
+
+    samples, _ = pick_samples(open_feeds(broken(), INPUTS))
+    with pytest.raises(KeyError, match="the camera is off") as caught:
+        list(samples)
+    assert caught.value.__notes__ == ["It was raised by `data`, after sample 1."]
