@@ -17,7 +17,7 @@ from qcore.methods.solve import solve
 from qcore.recovery.gptq import compensated_codes
 from qcore.spec import QParams
 from qcore.statistics import Gram, Histogram, Moments, MovingRange, Range, Top2
-from qcore.statistics.gram import sums_of_products
+from qcore.statistics.products import sums_of_products
 from qcore.statistics.tally import count, regrid
 from qcore.statistics.top2 import order_intervals
 from qcore.transfer import to_host

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from qcore.statistics.gram import exact_products
+from qcore.statistics.products import exact_products
 
 EXACT = 2.0**24
 """Up to here float32 holds all whole numbers."""
