@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from qcore.adapters.given_path import path_to_write
 from qcore.adapters.onnx.external_data import check_external_data, external_tensors
+from qcore.adapters.onnx.side_file import save_with_side_file, side_files
 from qcore.adapters.onnx.wellformed import refuse_malformed, root
 from qcore.errors import QuantError
 from qcore.files import written_atomically
@@ -33,30 +34,47 @@ def load(path: PathLike, /) -> onnx.ModelProto:
     return _parse(Path(path), load_external_data=True)
 
 
-def save(model: onnx.ModelProto, path: PathLike, /) -> None:
+def save(model: onnx.ModelProto, path: PathLike, /, *, side_file: bool = False) -> None:
     """Write a model to a file, which is either the old or the new one, never a part.
 
     Parameters
     ----------
     model : ModelProto
-        Any model below the 2 GB that one protobuf file can hold.
+        Any model.
     path : path
         Where to write; its folder must exist.
+    side_file : bool, optional
+        Whether weights lie in a file of their own, whose name begins with that of the
+        model, and which is to be kept beside it. From 2 GB on, they always do.
 
     Raises
     ------
     QuantError
-        If the path is a folder or lies in none that exists, or the model is too large
-        for one file.
+        If the path is a folder or lies in none that exists.
     """
     path = path_to_write(path)
-    size = model.ByteSize()
-    if size >= onnx.checker.MAXIMUM_PROTOBUF:
-        raise QuantError(
-            f"`model` must be below 2 GB to fit in a file; it has {size} bytes."
-        )
+    if side_file or model.ByteSize() >= onnx.checker.MAXIMUM_PROTOBUF:
+        save_with_side_file(model, path)
+        return
+    before = side_files(path)
     with written_atomically(path) as file:
         file.write(model.SerializeToString())
+    for old in before:
+        old.unlink()
+
+
+def to_proto(model: ir.Model, /) -> onnx.ModelProto:
+    """Return a model as a message that holds all of its weights, each read once."""
+    message = ir.to_proto(model)
+    tensors = (
+        value.const_value
+        for graph in model.graphs()
+        for value in graph.initializers.values()
+    )
+    folders = {str(t.base_dir) for t in tensors if isinstance(t, ir.ExternalTensor)}
+    for folder in folders:
+        onnx.load_external_data_for_model(message, folder)
+    return message
 
 
 def to_ir(model: Source, /) -> ir.Model:

@@ -11,7 +11,7 @@ from qcore import QuantSpec, calibrate
 from qcore.adapters.onnx.calibration import calibrate_prepared
 from qcore.adapters.onnx.feeds import Data
 from qcore.adapters.onnx.formats import Formats, choose_formats
-from qcore.adapters.onnx.model_file import Source
+from qcore.adapters.onnx.model_file import Source, to_proto
 from qcore.adapters.onnx.overrides import parse_overrides
 from qcore.adapters.onnx.passes.clean import clean
 from qcore.adapters.onnx.passes.insert_qdq import insert_qdq
@@ -160,7 +160,7 @@ def quantize(
         refuse_idle(plan, rules)
     recipes = tailor(prepared.graph, plan, rules, asked, recipe)
     quantized = _rewritten(prepared, plan, formats, statistics, recipes, weights)
-    return ir.to_proto(ir.external_data.load_to_model(clean(quantized)))
+    return to_proto(clean(quantized))
 
 
 def _rewritten(  # noqa: PLR0917 - all that was decided
