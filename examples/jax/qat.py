@@ -17,7 +17,7 @@ def main() -> dict[str, float]:
     """Print the accuracy before and after, at 4 and 3 bits, and return it."""
     train_data, test_data = load()
     params = train(network, initial(0), train_data, epochs=EPOCHS, rate=RATE)
-    found = {"float": accuracy(network, params, test_data)}
+    found = {"float": accuracy(jax.jit(network), params, test_data)}
     calibration = train_data.pictures[:500]
     _, statistics = jax.jit(collect(network))(None, params, calibration)
     for bits in (4, 3):
@@ -26,7 +26,7 @@ def main() -> dict[str, float]:
             "activation": {"format": f"int{bits}", "symmetric": False, "method": "mse"},
         }
         qparams = calibrate(network, config, statistics)(params, calibration)
-        quantized = fake_quant(network, config, qparams)
+        quantized = jax.jit(fake_quant(network, config, qparams))
         found[f"{bits} bits"] = accuracy(quantized, params, test_data)
         trained = train(
             quantized, params, train_data, epochs=EPOCHS // 2, rate=RATE / 5
