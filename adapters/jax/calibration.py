@@ -1,15 +1,14 @@
 """From what sites saw to their scales."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from qcore import QParams
 from qcore import calibrate as choose
+from qcore.adapters.jax.computed_now import computed_now
 from qcore.adapters.jax.config import Config, Plan, as_config
 from qcore.adapters.jax.explicit_axes import off_mesh
 from qcore.adapters.jax.given import by_site
@@ -18,7 +17,6 @@ from qcore.adapters.jax.program import Program, traced
 from qcore.adapters.jax.sites import sites_of
 from qcore.adapters.jax.weights import calibrated_weights
 from qcore.errors import QuantError
-from qcore.libraries import is_concrete
 from qcore.statistics import Statistics
 
 
@@ -97,10 +95,8 @@ def chosen_qparams(
         )
     for name, plan in wanted.items():
         seen = statistics[name]
-        is_known = is_concrete(seen.min, jnp)
         try:
-            # What is known while a function is compiled is no part of it.
-            with jax.ensure_compile_time_eval() if is_known else nullcontext():
+            with computed_now(seen):
                 found[name] = off_mesh(partial(_chosen, plan), seen)
         except QuantError as error:
             raise type(error)(f"{name}: {error}") from error
