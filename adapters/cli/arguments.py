@@ -79,6 +79,15 @@ def codes(command: Container) -> None:
     )
 
 
+def fake(command: Container) -> None:
+    """Add the wish for floats that are rounded to what codes stand for."""
+    command.add_argument(
+        "--fake",
+        action="store_true",
+        help="hold floats rounded to any format: int6, mxfp4, nvfp4 ...",
+    )
+
+
 def activation(command: Container) -> None:
     """Add the form of the activations' codes."""
     codes(command)
@@ -99,6 +108,12 @@ def weights(command: Container, more: Container) -> None:
         metavar="N",
         type=int,
         help="N weights share a scale; needs --activation float",
+    )
+    more.add_argument(
+        "--weight-form",
+        metavar="FORM",
+        default="qdq",
+        help="qdq, or matmulnbits: int4 blocks as onnxruntime packs them",
     )
     more.add_argument(
         "--weight-method",
@@ -148,8 +163,8 @@ def selection(command: Container, more: Container) -> None:
 
 def selected(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return that choice, as far as it was made."""
-    names = "target", "activation", "op_types", "include", "exclude", "keep_existing"
-    return _given(arguments, *names)
+    names = "target", "activation", "fake", "op_types", "include", "exclude"
+    return _given(arguments, *names, "keep_existing")
 
 
 def override(command: Container) -> None:

@@ -37,6 +37,7 @@ def calibrate(
     tensors: Collection[str] | None = None,
     target: str = "onnxruntime",
     activation: str | QuantSpec | None = None,
+    fake: bool = False,
     op_types: Collection[str] | None = None,
     include: Collection[str] = (),
     exclude: Collection[str] = (),
@@ -66,7 +67,7 @@ def calibrate(
         gives ``None``. `ImageFolder` and `TextFile` make arrays of what they read.
     tensors : collection of str, optional
         Which to calibrate; by default those that `quantize` needs.
-    target, activation, op_types, include, exclude, keep_existing
+    target, activation, fake, op_types, include, exclude, keep_existing
         As in `plan`: they tell which tensors those are.
     samples : int, optional
         How many to use at most, all by default. Of a file, a folder or a list they are
@@ -93,7 +94,8 @@ def calibrate(
     """
     prepared = prepare(model, keep_existing=keep_existing)
     if tensors is None:
-        rules = choose_formats(find_target(target), activation=activation).target
+        rules = find_target(target)
+        rules = choose_formats(rules, activation=activation, fake=fake).target
         plan = plan_prepared(prepared, rules, Selection(op_types, include, exclude))
         refuse_idle(plan, rules)
         tensors = plan.sources or multiplied_tensors(prepared.graph, plan)

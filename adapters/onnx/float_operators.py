@@ -8,8 +8,8 @@ import onnx_ir as ir
 from qcore.adapters.onnx.constants import add_constant
 from qcore.adapters.onnx.names import Names
 
-Operand: TypeAlias = ir.Value | np.ndarray | float
-"""A value of the graph, or a constant, in float32 if it is a number."""
+Operand: TypeAlias = ir.Value | np.ndarray | float | list[int]
+"""A value of the graph, or a constant: float32 if a number, int64 if a list."""
 
 AXES_AS_INPUT = 18
 """The opset in which ReduceMax takes its axes as an input."""
@@ -53,13 +53,12 @@ class FloatOperators:
         if axes is None:
             return self("ReduceMax", x, keepdims=0)
         if self.opset >= AXES_AS_INPUT:
-            return self("ReduceMax", x, np.int64(axes), keepdims=1)
+            return self("ReduceMax", x, axes, keepdims=1)
         return self("ReduceMax", x, axes=axes, keepdims=1)
 
     def _value(self, operand: Operand) -> ir.Value:
         if isinstance(operand, ir.Value):
             return operand
-        array = np.asarray(operand)
-        if not isinstance(operand, np.ndarray | np.generic):
-            array = array.astype(np.float32)
+        dtype = np.int64 if isinstance(operand, list) else np.float32
+        array = np.asarray(operand, dtype)
         return add_constant(self.graph, self.names, f"{self.about}_constant", array)

@@ -8,13 +8,17 @@ from qcore.adapters.onnx.rounding_operators import check_spec
 from qcore.adapters.onnx.targets import DYNAMIC, FLOAT, WITH_TRANSPOSED, Mode, Target
 from qcore.adapters.onnx_formats import BLOCKS, type_of
 from qcore.block_formats import BLOCK_FORMATS, block_spec
-from qcore.errors import QuantError
+from qcore.errors import QuantError, nearest
 from qcore.formats import parse_format
 from qcore.granularity import PerBlock
 from qcore.spec import QuantSpec
 
 _KERNELS = ("int8", "uint8")
 """Codes that runtimes compute on; others are read back to floats by all operators."""
+
+
+QDQ, MATMULNBITS = FORMS = ("qdq", "matmulnbits")
+"""How weights are stored: behind DequantizeLinear, or as onnxruntime packs them."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Formats:
         How many weights share a scale, if not those of an output channel.
     fake : bool
         Whether the file holds floats that are rounded to these numbers.
+    packed : bool
+        Whether products by blocks of 4 bits are those of onnxruntime's own operator.
     """
 
     target: Target
@@ -40,6 +46,7 @@ class Formats:
     weight: str
     block: int | None = None
     fake: bool = False
+    packed: bool = False
 
     @property
     def needs_data(self) -> bool:
@@ -68,6 +75,7 @@ def choose_formats(
     weight: str | None = None,
     block: int | None = None,
     fake: bool = False,
+    weight_form: str = QDQ,
 ) -> Formats:
     """
     Return the formats that were asked for; ``None`` is up to the target.
@@ -85,7 +93,9 @@ def choose_formats(
         raise QuantError(target.refusal("activation", activation, target.activations))
     rules = _rules_for(target, mode, spec)
     held = rules.weight_codes(weight, spec)
-    return Formats(rules, spec, held, _block(rules, held, block))
+    block = _block(rules, held, block)
+    packed = _is_packed(rules, held, block, weight_form)
+    return Formats(rules, spec, held, block, packed=packed)
 
 
 def _rounded_floats(
@@ -137,6 +147,20 @@ def _rules_for(target: Target, mode: Mode, spec: QuantSpec | None) -> Target:
         stores = (*WITH_TRANSPOSED, *target.stores)
         return replace(rules, compute=(), stores=stores)
     return rules
+
+
+def _is_packed(target: Target, weight: str, block: int | None, form: str) -> bool:
+    if form not in FORMS:
+        raise QuantError(
+            f"`weight_form` must be known; got {form!r}: {nearest(form, FORMS)}"
+        )
+    able = target.name == "onnxruntime" and weight in {"int4", "uint4"} and block
+    if form == MATMULNBITS and not able:
+        raise QuantError(
+            f"`weight_form` {MATMULNBITS!r} must come with target onnxruntime, weights "
+            f"int4 or uint4 and a block; got {target.name}, {weight} and {block}."
+        )
+    return form == MATMULNBITS
 
 
 def _block(target: Target, weight: str, block: int | None) -> int | None:

@@ -29,6 +29,7 @@ def plan(
     statistics: Mapping[str, Statistics] | None = None,
     target: str = "onnxruntime",
     activation: str | QuantSpec | None = None,
+    fake: bool = False,
     op_types: Collection[str] | None = None,
     include: Collection[str] = (),
     exclude: Collection[str] = (),
@@ -47,7 +48,7 @@ def plan(
     target : str, optional
         The runtime, one of `targets.TARGETS`: ``"onnxruntime"``, ``"tensorrt"`` or
         ``"openvino"``. It decides what is quantized and where.
-    activation : str or QuantSpec, optional
+    activation, fake : optional
         Codes of activations, as in `quantize`: not all are wanted in the same places.
     op_types : collection of str, optional
         Which of the operators that the target computes in 8 bits may do so; all by
@@ -69,7 +70,7 @@ def plan(
     """
     return plan_prepared(
         prepare(model, keep_existing=keep_existing),
-        choose_formats(find_target(target), activation=activation).target,
+        choose_formats(find_target(target), activation=activation, fake=fake).target,
         Selection(op_types, include, exclude),
         statistics=statistics,
     )

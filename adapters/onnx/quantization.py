@@ -10,7 +10,7 @@ import onnx_ir as ir
 from qcore import QuantSpec, calibrate
 from qcore.adapters.onnx.calibration import calibrate_prepared
 from qcore.adapters.onnx.feeds import Data
-from qcore.adapters.onnx.formats import Formats, choose_formats
+from qcore.adapters.onnx.formats import QDQ, Formats, choose_formats
 from qcore.adapters.onnx.model_file import Source, to_proto
 from qcore.adapters.onnx.overrides import parse_overrides
 from qcore.adapters.onnx.passes.clean import clean
@@ -46,6 +46,7 @@ def quantize(
     symmetric: bool | None = None,
     weight: str | None = None,
     block: int | None = None,
+    weight_form: str = QDQ,
     fake: bool = False,
     weight_method: str = OUTPUT,
     per_channel: bool = True,
@@ -102,6 +103,9 @@ def quantize(
         So many weights that are summed share a scale, 16 to 256 (TensorRT: 64 or 128,
         its default for int4); with activations ``"float"``. Where a channel has fewer,
         all its weights do.
+    weight_form : {"qdq", "matmulnbits"}, optional
+        The latter has products by blocks of int4 or uint4 done by MatMulNBits,
+        onnxruntime's own operator, into which it turns the standard form by itself.
     fake : bool, optional
         Hold floats that are rounded to the numbers of a format, weights as constants
         and activations, where products read them, by standard operators. For formats
@@ -138,6 +142,7 @@ def quantize(
         weight=weight,
         block=block,
         fake=fake,
+        weight_form=weight_form,
     )
     rules = formats.target
     weights = WeightSpec(
@@ -186,7 +191,12 @@ def _rewritten(  # noqa: PLR0917 - all that was decided
             return rounded
         return round_activations(rounded, plan, qparams, formats.activation)
     stored = store_weights(
-        model, plan, ratios, weights, looks_up_codes=target.looks_up_codes
+        model,
+        plan,
+        ratios,
+        weights,
+        looks_up_codes=target.looks_up_codes,
+        packs_blocks=formats.packed,
     )
     if target.mode == "dynamic":
         return multiply_dynamically(stored, plan, ratios, weights)

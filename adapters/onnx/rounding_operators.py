@@ -42,7 +42,7 @@ def check_spec(spec: QuantSpec, /) -> None:
 
 def fake_quantized(op: FloatOperators, x: ir.Value, qparams: QParams) -> ir.Value:
     """Return a tensor rounded to what its codes stand for; there is one scale."""
-    scale = np.float32(qparams.scale)
+    scale = np.asarray(qparams.scale, np.float32)
     data = _widened(op, x)
     real = _rounded(op, data, scale, float(qparams.zero_point), qparams.spec)
     return _narrowed(op, real, x)
@@ -74,15 +74,14 @@ def fake_quantized_in_blocks(
         data = op("Transpose", data, perm=order)
     if padding := -length % size:
         ends = [0] * (2 * rank - 1) + [padding]
-        data = op("Pad", data, np.int64(ends))
-    blocks = op("Reshape", data, np.int64([*kept, -(-length // size), size]))
+        data = op("Pad", data, ends)
+    blocks = op("Reshape", data, [*kept, -(-length // size), size])
     amax = op.largest(op("Abs", blocks), [rank])
     scale = _powers_of_two if spec.scale_format == E8M0 else _two_levels
     real = _rounded(op, blocks, scale(op, amax, spec), 0.0, spec)
-    real = op("Reshape", real, np.int64([*kept, length + padding]))
+    real = op("Reshape", real, [*kept, length + padding])
     if padding:
-        ends = (np.int64([start]) for start in (0, length, rank - 1))
-        real = op("Slice", real, *ends)
+        real = op("Slice", real, [0], [length], [rank - 1])
     if turns:
         real = op("Transpose", real, perm=[int(axis) for axis in np.argsort(order)])
     return _narrowed(op, real, x)
@@ -143,10 +142,13 @@ def _grown(
 
     What is reached must be one after the other, from the lowest on.
     """
-    power: Operand = first
+    power: float | ir.Value = first
     for step in _steps(most):
-        is_number = isinstance(power, float)
-        candidate = power * 2.0**step if is_number else op("Mul", power, 2.0**step)
+        candidate = (
+            power * 2.0**step
+            if isinstance(power, float)
+            else op("Mul", power, 2.0**step)
+        )
         power = op("Where", reached(candidate), candidate, power)
     assert isinstance(power, ir.Value)
     return power

@@ -32,16 +32,19 @@ def run(arguments: Namespace) -> Iterator[str]:
         "symmetric": arguments.symmetric or None,
         "weight": arguments.weight,
         "block": arguments.block,
+        "weight_form": arguments.weight_form,
     }
     rules = find_target(arguments.target)
-    formats = choose_formats(rules, activation=arguments.activation, **how)
+    chosen = {"activation": arguments.activation, "fake": arguments.fake}
+    formats = choose_formats(rules, **chosen, **how)
     spec = formats.activation or qcore.QuantSpec()
     options = method_options(arguments)
-    check_method("--method", arguments.method, spec, options)
+    if formats.needs_data:
+        check_method("--method", arguments.method, spec, options)
     if arguments.weight_method != "output":
         check_method("--weight-method", arguments.weight_method, qcore.QuantSpec(), {})
     if not arguments.plan:
-        _check_files(arguments, needs_data=formats.target.mode == "static")
+        _check_files(arguments, needs_data=formats.needs_data)
 
     statistics = qcore.load(arguments.statistics) if arguments.statistics else None
     plan = planned(arguments, statistics)
@@ -69,20 +72,24 @@ def run(arguments: Namespace) -> Iterator[str]:
         if found:
             yield from scores(found)
             yield ""
-        yield f"{output}: {_done(plan, formats)}; {size(output.stat().st_size)}."
+        done = _done(plan, formats, arguments.activation)
+        yield f"{output}: {done}; {size(output.stat().st_size)}."
         if collected:
             yield collected.told
         yield from map(str, plan.kept_float)
 
 
-def _done(plan: onnx.Plan, formats: Formats) -> str:
+def _done(plan: onnx.Plan, formats: Formats, activation: str | None) -> str:
     """Return how many operators are done, and in which numbers."""
     done, left = len(plan.compute), len(plan.kept_float)
-    stored = f"weights of {len(plan.stores)} operators are stored in {formats.weight}"
+    how = "rounded to" if formats.fake else "stored in"
+    stored = f"weights of {len(plan.stores)} operators are {how} {formats.weight}"
     if formats.target.mode == "weights":
         return stored
     spec = formats.activation
     name = "int8" if spec is None or spec.format.name in CODES else spec.format.name
+    if formats.fake:
+        name = f"floats, rounded to {activation or name}"
     computed = f"{done} of {done + left} Conv, Gemm and MatMul compute in {name}"
     return f"{computed}, {stored}" if plan.stores else computed
 

@@ -243,3 +243,17 @@ def test_float8_is_calibrated_and_written(
 def test_an_unknown_format_is_answered_with_the_nearest(qcore, model: Path) -> None:
     command = ("quantize", model, "--activation", "int88", "-o", "out.onnx")
     assert "got 'int88': did you mean 'int8'" in qcore(*command).err
+
+
+def test_rounded_floats_are_written(
+    qcore, model: Path, data: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.onnx"
+    for options in (
+        ["--activation", "int6", "--data", data],
+        ["--activation", "mxfp4"],
+    ):
+        result = qcore("quantize", model, "--fake", *options, "-o", output)
+        assert (result.code, result.err) == (0, "")
+        assert f"compute in floats, rounded to {options[1]};" in result.out
+        onnx.checker.check_model(output, full_check=True)
