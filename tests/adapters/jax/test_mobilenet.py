@@ -21,8 +21,8 @@ def models():
 
 @pytest.fixture(scope="module")
 def scored(models):
-    """372 pictures, in batches of one shape, and what ONNX Runtime says of them."""
-    pictures = batches(models, 128, 500, 31)
+    """217 pictures, in batches of one shape, and what ONNX Runtime says of them."""
+    pictures = batches(models, 64, 281, 31)
     session = models.session(models.MOBILENET.path)
     logits = [session.run(None, {"image": x})[0] for x in pictures]
     return pictures, np.concatenate(logits)
@@ -60,7 +60,7 @@ def test_mobilenet_agrees_with_float(models, network, scored):
     f, params = network
     pictures, logits = scored
     collecting, statistics = collect(f), None
-    for batch in batches(models, 0, 128, 16):
+    for batch in batches(models, 0, 64, 16):
         _, statistics = collecting(statistics, params, batch)
     qparams = calibrate(f, None, statistics)(params, pictures[0])
     quantized = jax.jit(fake_quant(f, None, qparams))
