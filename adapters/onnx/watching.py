@@ -1,5 +1,6 @@
 """Run a model and hand out tensors from its inside."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,12 +70,13 @@ def _session(path: Path, as_written: bool) -> ort.InferenceSession:
     if as_written:
         level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.graph_optimization_level = level
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what goes wrong is raised, and told by us
     # It would keep a plan of the memory for every shape that samples have.
     options.enable_mem_pattern = False
     try:
         return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # bound C++: its errors have no common base
+        said = str(error).replace(f"{path.parent}{os.sep}", "")
         raise QuantError(
-            f"`model` must load in onnxruntime, which says: {error}"
+            f"`model` must load in onnxruntime, which says: {said}"
         ) from error

@@ -134,7 +134,8 @@ def _check_graph(graph: onnx.GraphProto, outer: frozenset[str]) -> None:
     for tensor in graph.initializer:
         _check_name(tensor.name, "the name of an initializer")
         _check_content(tensor)
-    known = {value.name for value in (*graph.input, *graph.initializer)}
+    known = {value.name for value in graph.input}
+    known.update(tensor.name for tensor in graph.initializer)
     known.update(sparse.values.name for sparse in graph.sparse_initializer)
     ends = [value.name for value in graph.output]
     _check_nodes(graph.node, ends, outer.union(known))
