@@ -61,8 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _outcome(argv: Sequence[str] | None) -> tuple[int, str]:
     """Return the exit code, and the sentence to say if the job is not done."""
     name = "qcore"
-    # Of what it finds odd in a model and leaves as it is; what matters is raised.
-    logging.getLogger("onnx_ir").setLevel(logging.CRITICAL)
+    # Of what they find odd in a file and leave as it is; what matters is raised.
+    for library in ("onnx_ir", "PIL"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     try:
         try:
             arguments = parser().parse_args(argv)

@@ -76,7 +76,9 @@ def _arrays(file: Path, name: str) -> dict[str, np.ndarray]:
     """Return the arrays of a file by input; `name` is that of the only one."""
     with undamaged(file):
         try:
-            found = np.load(file)
+            # Mapped: a header that claims more than there is allocates nothing.
+            with np.errstate(over="raise"):
+                found = np.load(file, mmap_mode="r")
             if isinstance(found, np.ndarray):
                 return {name: found}
             with found:

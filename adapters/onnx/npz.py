@@ -161,3 +161,6 @@ def undamaged(path: Path) -> Iterator[None]:
         raise QuantError(f"{str(path)!r} is damaged: {error}") from error
     except (NotImplementedError, RuntimeError) as error:  # encrypted, or packed oddly
         raise QuantError(f"{str(path)!r} cannot be read: {error}") from error
+    # The head of an array is no Python, or claims more elements than there can be.
+    except (ArithmeticError, MemoryError, SyntaxError, TokenError) as error:
+        raise QuantError(f"{str(path)!r} cannot be read: {error}") from error

@@ -1,5 +1,6 @@
 """Pictures as arrays, by Pillow (extra ``images``)."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,12 @@ def decode(path: Path, mode: str, /) -> Image.Image:
     """
     picture: Image.Image
     try:
-        with Image.open(path) as picture:
-            picture.load()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as of notes that a camera left
+            # More pixels than any photograph has: a file that claims them is a trap.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                picture.load()
     except Exception as error:  # each format has its own for what is damaged
         raise QuantError(
             f"{str(path)!r} cannot be read as a picture: {error}"

@@ -1,5 +1,6 @@
 from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -21,6 +22,18 @@ FEEDS = [{"x": X[i : i + 1], "mask": MASK[i : i + 1]} for i in range(3)]
 def objects() -> bytes:
     """Return an .npz file of what numpy would have to unpickle."""
     np.savez(file := BytesIO(), x=np.array([None]))
+    return file.getvalue()
+
+
+def header(shape: str) -> bytes:
+    """Return an .npy file without values, which may be cut off."""
+    text = "{'descr': '<f4', 'fortran_order': False, 'shape': " + shape
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+def zipped(array: bytes) -> bytes:
+    with ZipFile(file := BytesIO(), "w") as archive:
+        archive.writestr("x.npy", array)
     return file.getvalue()
 
 
@@ -113,6 +126,13 @@ def test_a_file_that_does_not_fit_is_refused_at_once(tmp_path, arrays, message):
         open_feeds(tmp_path / "data.npz", INPUTS)
 
 
+def test_a_huge_claim_in_an_array_of_a_sample_allocates_nothing(tmp_path):
+    with ZipFile(tmp_path / "data.npz", "w") as archive:
+        archive.writestr("x:0.npy", header("(1099511627776,)}"))
+    with pytest.raises(QuantError, match=r"data.npz' cannot be read"):
+        list(open_feeds(tmp_path / "data.npz", INPUTS[:1]))
+
+
 def test_objects_are_not_unpickled(tmp_path):
     np.savez(tmp_path / "data.npz", **{"x:0": np.array([None])})
     with pytest.raises(QuantError, match="'x:0' must be a plain array: Object arrays"):
@@ -171,13 +191,26 @@ def test_files_of_one_array_are_those_of_the_only_input_and_lack_the_batch(tmp_p
         ("a.npy", b"", "a sample of 2 inputs must be an .npz file"),
         ("a.npz", b"PK", "a.npz' must hold arrays"),
         ("a.npz", objects(), "a.npz' must hold arrays: Object arrays"),
+        ("a.npy", header("(4,"), "a.npy' cannot be read"),
+        ("a.npy", header("(4,)}"), "a.npy' must hold arrays"),
+        ("a.npy", header("(1099511627776,) * 2}"), "a.npy' must hold arrays"),
+        ("a.npy", header("(1099511627776, 1099511627776)}"), "a.npy' cannot be read"),
+        ("a.npz", zipped(header("(1099511627776,)}")), "a.npz' cannot be read"),
     ],
 )
 def test_a_folder_of_other_files_is_refused(tmp_path, name, content, message):
     if name:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(QuantError, match=message):
-        list(open_feeds(tmp_path, INPUTS))
+        list(
+            open_feeds(tmp_path, INPUTS[:1] if name == "a.npy" and content else INPUTS)
+        )
+
+
+@pytest.mark.parametrize("shape", [(0, 2), (1, 2)])
+def test_an_array_of_a_file_may_be_empty(tmp_path, shape):
+    np.save(tmp_path / "a.npy", np.zeros(shape, np.float32))
+    check(open_feeds(tmp_path, INPUTS[:1]), [{"x": np.zeros(shape, np.float32)}])
 
 
 @pytest.mark.parametrize("kind", [list, tuple])

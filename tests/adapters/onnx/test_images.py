@@ -240,6 +240,28 @@ def test_a_picture_that_claims_a_huge_size_is_not_decoded(tmp_path):
         read(tmp_path)
 
 
+def test_more_pixels_than_a_photograph_has_are_not_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    Image.new("L", (30, 40)).save(tmp_path / "large.png")
+    with pytest.raises(QuantError, match=r"large.png' cannot be read.*exceeds limit"):
+        read(tmp_path)
+
+
+def test_what_is_odd_in_a_picture_and_does_no_harm_is_not_told(tmp_path, photo):
+    Image.fromarray(photo).save(tmp_path / "photo.tif", description="x" * 99)
+    (tmp_path / "photo.png").unlink()
+    content = (tmp_path / "photo.tif").read_bytes()
+    # The tag of the description, of more characters than the file has.
+    entry = content.index((270).to_bytes(2, "little") + (2).to_bytes(2, "little"))
+    huge = (1 << 20).to_bytes(4, "little")
+    damaged = content[: entry + 4] + huge + content[entry + 8 :]
+    (tmp_path / "photo.tif").write_bytes(damaged)
+    with pytest.warns(UserWarning, match="Tag data larger than file"):
+        Image.open(tmp_path / "photo.tif").close()
+    (array,) = read(tmp_path, PIXELS, layout="HWC")
+    np.testing.assert_array_equal(array, photo)
+
+
 def test_pixels_of_32_bits_are_refused(tmp_path):
     Image.fromarray(np.ones((2, 2), np.float32)).save(tmp_path / "deep.tif")
     with pytest.raises(QuantError, match=r"deep.tif' must have pixels of 8 or 16 bits"):
