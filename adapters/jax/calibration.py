@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from qcore import QParams
 from qcore import calibrate as choose
+from qcore.adapters.jax.arguments import check_function
 from qcore.adapters.jax.computed_now import computed_now
 from qcore.adapters.jax.config import Config, Plan, as_config
 from qcore.adapters.jax.explicit_axes import off_mesh
@@ -51,6 +52,7 @@ def calibrate(
         By the function, if a site has no statistics, or such as no range can be chosen
         from, or weights to be read are shapes: names the site.
     """
+    check_function(f)
     config = as_config(config)
     seen = by_site(statistics, "statistics")
 

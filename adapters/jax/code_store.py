@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from qcore import PerBlock, QParams, dequantize, quantize
+from qcore.adapters.jax.arguments import check_qparams_kind
 from qcore.pack import pack_rows, unpack_rows
 
 AXIS = -2
@@ -79,8 +80,7 @@ def _rows(x: jax.Array, qparams: QParams) -> jax.Array:
 
 def _check_static(qparams: QParams, shape: tuple[int, ...]) -> None:
     """Raise unless scales are those of every position of every batch."""
-    if not isinstance(qparams, QParams):
-        raise TypeError(f"scales must be QParams; got {type(qparams).__name__}.")
+    check_qparams_kind(qparams, "scales")
     spec, found = qparams.spec, tuple(qparams.scale.shape)
     if spec.format.bits > 8:
         raise ValueError(

@@ -7,7 +7,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from qcore import Histogram, PerBlock, PerChannel, PerTensor, QuantSpec
-from qcore.adapters.jax.program import FIRST_OF_SEVERAL
+from qcore.adapters.jax.arguments import check_flag, check_names
+from qcore.adapters.jax.program import FIRST_OF_SEVERAL, check_weights
 from qcore.adapters.jax.sites import Site
 from qcore.adapters.jax.statistics import Kind, kind_for
 from qcore.errors import QuantError, nearest
@@ -111,14 +112,28 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse keys that mean nothing."""
-        rules = [self.rules] if isinstance(self.rules, Mapping) else list(self.rules)
+        check_weights(self.weights)
+        rules: Any = [self.rules] if isinstance(self.rules, Mapping) else self.rules
+        if not isinstance(rules, Sequence) or isinstance(rules, str):
+            raise TypeError(
+                "`rules` must be a mapping or a sequence of mappings; got "
+                f"{type(rules).__name__}."
+            )
+        rules = list(rules)
         object.__setattr__(self, "rules", rules)
         for number, rule in enumerate(rules):
             _check(rule, _KEYS, f"rule {number}")
+            if not isinstance(rule.get("site", "*"), str):
+                raise TypeError(
+                    f"'site' of rule {number} must be a pattern of names; got "
+                    f"{rule['site']!r}."
+                )
+            check_flag(rule.get("skip", False), f"'skip' of rule {number}")
             for role in ("weight", "activation"):
                 if rule.get(role) is not None:
                     _check(rule[role], _TENSOR_KEYS, f"rule {number}, {role!r}")
                     _check_method(role, rule[role])
+                    _check_values(rule[role], f"of rule {number}, {role!r}")
 
     def __hash__(self) -> int:
         """Return a hash of the rules."""
@@ -181,9 +196,14 @@ def _check(given: Any, known: tuple[str, ...], place: str) -> None:
         raise TypeError(f"{place} must be a mapping; got {type(given).__name__}.")
     for key in given:
         if key not in known:
-            raise ValueError(
-                f"keys of {place} must be known; got {key!r}: {nearest(key, known)}"
-            )
+            hint = nearest(str(key), known)
+            raise ValueError(f"keys of {place} must be known; got {key!r}: {hint}")
+
+
+def _check_values(wanted: Mapping[str, Any], place: str) -> None:
+    check_flag(wanted.get("dynamic", False), f"'dynamic' {place}")
+    if wanted.get("options") is not None:
+        check_names(wanted["options"], f"'options' {place}", "names of options")
 
 
 def _check_method(role: str, wanted: Mapping[str, Any]) -> None:

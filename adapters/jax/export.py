@@ -71,8 +71,9 @@ def export(
     Raises
     ------
     QuantError
-        If static sites have no qparams, weights are shapes, or the path is a folder or
-        lies in none that exists. Nothing is written then.
+        If static sites have no qparams, weights are shapes, results are neither arrays
+        nor numbers, or the path is a folder or lies in none that exists. Nothing is
+        written then.
     ValueError, TypeError
         As `fake_quant`.
 
@@ -89,6 +90,10 @@ def export(
     """
     check_quantized_dot(quantized_dot)
     target = None if path is None else path_to_write(path)
+    if isinstance(platforms, str) or not isinstance(platforms, Sequence | None):
+        raise TypeError(
+            f"`platforms` must be a sequence of names, or None; got {platforms!r}."
+        )
     call = exported_call(f, qparams, args, config, kwargs)
     found, program = by_index(call.plans), call.program
     visitor = Rounding(found, call.qparams, quantized_dot)

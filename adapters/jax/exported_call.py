@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+from jax.extend import core
 
 from qcore import QParams
+from qcore.adapters.jax.arguments import check_function, check_names
 from qcore.adapters.jax.calibration import settled_qparams
 from qcore.adapters.jax.config import Plan, as_config
 from qcore.adapters.jax.given import by_site
-from qcore.adapters.jax.program import Program, traced
+from qcore.adapters.jax.program import Program, is_array, traced
 from qcore.errors import QuantError
 from qcore.statistics import Statistics
 
@@ -53,13 +55,24 @@ def exported_call(
     Raises
     ------
     QuantError
-        If static sites have no qparams, or weights are shapes.
+        If static sites have no qparams, weights are shapes, or results are neither
+        arrays nor numbers.
     ValueError, TypeError
         As `fake_quant`.
     """
+    check_function(f)
+    if not isinstance(args, tuple | list):
+        raise TypeError(
+            "`args` must be a tuple, of the arguments of `f`; got "
+            f"{type(args).__name__}."
+        )
+    if kwargs is not None:
+        check_names(kwargs, "`kwargs`", "names of arguments")
     config, named = as_config(config), dict(sorted((kwargs or {}).items()))
+    args = tuple(args)
     program = traced(f, config.weights, args, named)
     _check_weights(program)
+    _check_results(program)
     plans, used = settled_qparams(program, config, by_site(qparams, "qparams"))
     return ExportedCall(program, args, named, plans, used)
 
@@ -76,3 +89,15 @@ def _check_weights(program: Program) -> None:
             "weights must be arrays to be exported; "
             f"{len(shapes)} are shapes such as {shapes[0]}."
         )
+
+
+def _check_results(program: Program) -> None:
+    """Raise QuantError unless a program can return what the call does."""
+    results = jax.tree.leaves(program.restored(program.closed.jaxpr.outvars))
+    kinds = core.Var | core.Literal | complex | float | int
+    for one in results:
+        if not (isinstance(one, kinds) or is_array(one)):
+            raise QuantError(
+                "results of `f` must be arrays or numbers to be exported; got "
+                f"{type(one).__name__}."
+            )

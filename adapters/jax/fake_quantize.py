@@ -7,7 +7,9 @@ import jax.numpy as jnp
 
 from qcore import QParams, straight_through
 from qcore import fake_quantize as rounded
+from qcore.adapters.jax.arguments import check_floating_array, check_qparams_kind
 from qcore.adapters.jax.explicit_axes import spread_by_compiler
+from qcore.adapters.jax.given import in_jax
 
 
 def fake_quantize(x: jax.Array, qparams: QParams, /) -> jax.Array:
@@ -31,10 +33,13 @@ def fake_quantize(x: jax.Array, qparams: QParams, /) -> jax.Array:
     Raises
     ------
     TypeError
-        If `x` is not floating-point.
+        If `x` is not floating-point, or `qparams` are something else.
     ValueError
         If the scales do not fit its shape.
     """
+    check_floating_array(x, "`x`")
+    check_qparams_kind(qparams, "`qparams`")
+    x, qparams = jnp.asarray(x), in_jax(qparams)
     found: jax.Array = spread_by_compiler(_rounded, x, x, qparams)
     return found
 

@@ -8,13 +8,7 @@ from jax.extend import core
 
 from qcore.adapters.jax.calls import Closed, bound
 from qcore.adapters.jax.computed_now import computed_now
-from qcore.adapters.jax.kinds import bodies_of
-
-_IN_PLACE = (
-    *("jit", "pjit", "closed_call", "core_call", "checkpoint", "remat2"),
-    *("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"),
-)
-"""Calls that are nothing but their body where no gradient is asked for."""
+from qcore.adapters.jax.kinds import INLINE, bodies_of
 
 
 def folded(program: Closed, inputs: Sequence[Any], /) -> list[Any]:
@@ -45,7 +39,7 @@ def folded(program: Closed, inputs: Sequence[Any], /) -> list[Any]:
 def _equation(equation: core.JaxprEqn, inputs: list[Any]) -> list[Any]:
     is_traced = [isinstance(x, jax.core.Tracer) for x in inputs]
     is_mixed = any(is_traced) and not all(is_traced)
-    if is_mixed and equation.primitive.name in _IN_PLACE:
+    if is_mixed and equation.primitive.name in INLINE:
         return folded(bodies_of(equation)[0], inputs)
     with computed_now(inputs):
         return bound(equation, inputs)

@@ -1,11 +1,11 @@
 """Statistics and qparams as users have them: by site, of any library, from files."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
 
 from qcore import QParams
+from qcore.adapters.jax.arguments import check_names
 from qcore.libraries import library_name, namespace
 from qcore.statistics import Statistics
 
@@ -28,21 +28,18 @@ def by_site(given: Any, what: str, /) -> dict[str, Any]:
     """
     if given is None:
         return {}
-    if not isinstance(given, Mapping):
-        raise TypeError(
-            f"`{what}` must be a mapping from names of sites; got "
-            f"{type(given).__name__}."
-        )
+    check_names(given, f"`{what}`", "names of sites")
     for name, one in given.items():
         if not isinstance(one, QParams | Statistics):
             raise TypeError(
                 f"`{what}` must hold QParams or statistics; got {type(one).__name__} "
                 f"for {name!r}."
             )
-    return {name: _in_jax(one) for name, one in given.items()}
+    return {name: in_jax(one) for name, one in given.items()}
 
 
-def _in_jax(one: QParams | Statistics) -> QParams | Statistics:
+def in_jax(one: Any, /) -> Any:
+    """Return statistics or qparams of any library in arrays of JAX."""
     if isinstance(one, Statistics):
         return one if library_name(one.xp) == "jax.numpy" else one.to(jnp)
     parts = (one.scale, one.zero_point, one.global_scale)

@@ -28,6 +28,12 @@ KINDS: dict[str, tuple[tuple[str, ...], Callable[[Call], Found]]] = {
 }
 """By primitive: the parameters that hold what is visited, and how it is run."""
 
+INLINE = (
+    *("jit", "pjit", "closed_call", "core_call", "checkpoint", "remat2"),
+    *("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"),
+)
+"""Calls that are nothing but their body where no gradient is asked for."""
+
 _WHOLE = ("custom_linear_solve",)
 """What is computed as it is: the programs it holds say what a solution solves."""
 

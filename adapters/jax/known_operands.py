@@ -13,10 +13,7 @@ from qcore.adapters.jax.calls import Closed, bound
 from qcore.adapters.jax.computed_now import computed_now
 from qcore.adapters.jax.interpreter import Index
 from qcore.adapters.jax.kinds import bodies_of
-from qcore.adapters.jax.origins import LOOPS, PRIMITIVES, bodies_with
-
-Place = tuple[Index, int]
-"""Where an equation is, and which of its operands."""
+from qcore.adapters.jax.origins import LOOPS, PRIMITIVES, OperandIndex, bodies_with
 
 
 @dataclass(eq=False)
@@ -39,7 +36,7 @@ class Known:
 
 def known_operands(
     program: core.ClosedJaxpr, leaves: Sequence[Any], is_weight: Sequence[bool], /
-) -> dict[Place, Known]:
+) -> dict[OperandIndex, Known]:
     """Return the operands of products that are made of weights and constants alone.
 
     Those that differ between the rounds of a loop or between devices are left out. The
@@ -85,7 +82,7 @@ class _Walk:
         Literals, and what equations make, by what they are and what they are given.
     """
 
-    operands: dict[Place, Known]
+    operands: dict[OperandIndex, Known]
     made: dict[Any, list[Known]]
 
     def outputs(

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from qcore import QParams
+from qcore.adapters.jax.arguments import check_floating_array
 from qcore.adapters.jax.code_store import AXIS, CodeStore
 
 
@@ -112,9 +113,7 @@ class KVCache:
             not fit in.
         """
         for name, x in (("keys", keys), ("values", values)):
-            if not (hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.floating)):
-                kind = getattr(x, "dtype", type(x).__name__)
-                raise TypeError(f"`{name}` must be a floating-point array; got {kind}.")
+            check_floating_array(x, f"`{name}`")
         if keys.shape[:-1] != values.shape[:-1]:
             raise ValueError(
                 "`keys` and `values` must have one shape but for the width; got "

@@ -59,19 +59,20 @@ _DATA = Origin(is_weight=False, is_fixed=False)
 _CONSTANT = Origin(is_weight=True, is_fixed=True)
 _LITERAL = Origin(is_weight=False, is_fixed=True)
 
-_Operands = set[tuple[Index, int]]
+OperandIndex = tuple[Index, int]
+"""Where an equation is, and which of its operands."""
 
 
-def weight_operands(jaxpr: core.Jaxpr, is_weight: list[bool], /) -> _Operands:
-    """Return index and operand of what is made of weights alone."""
-    found: _Operands = set()
+def weight_operands(jaxpr: core.Jaxpr, is_weight: list[bool], /) -> set[OperandIndex]:
+    """Return the operands of products that are made of weights alone."""
+    found: set[OperandIndex] = set()
     given = [_CONSTANT if held else _DATA for held in is_weight]
     _outputs(jaxpr, given, (), found)
     return found
 
 
 def _outputs(
-    jaxpr: core.Jaxpr, inputs: list[Origin], index: Index, found: _Operands
+    jaxpr: core.Jaxpr, inputs: list[Origin], index: Index, found: set[OperandIndex]
 ) -> list[Origin]:
     """Return what the outputs of a program are, and add its operands to `found`."""
     known = dict(zip(jaxpr.invars, inputs, strict=True))

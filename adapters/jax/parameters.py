@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from qcore import QParams, QuantSpec, qparams_from_data
+from qcore.adapters.jax.arguments import check_names
+from qcore.adapters.jax.given import in_jax
 from qcore.adapters.jax.quantized_array import QuantizedArray
 from qcore.errors import NonFiniteError, nearest
 
@@ -49,6 +51,14 @@ def quantize_params(params: Any, qparams: Any, /) -> Any:
             "`qparams` must be a QuantSpec, or a mapping from names of leaves to "
             f"QParams or QuantSpec; got {type(qparams).__name__}."
         )
+    if isinstance(qparams, Mapping):
+        check_names(qparams, "`qparams`", "names of leaves")
+        for name, rule in qparams.items():
+            if not isinstance(rule, Rule):
+                raise TypeError(
+                    f"`qparams` must hold QParams or QuantSpec; got "
+                    f"{type(rule).__name__} for {name!r}."
+                )
     leaves, tree = jax.tree_util.tree_flatten_with_path(params, is_leaf=is_quantized)
     chosen: list[Rule | None]
     named = [(leaf_name(path), leaf) for path, leaf in leaves]
@@ -94,13 +104,13 @@ def nbytes(tree: Any, /) -> int:
     Parameters
     ----------
     tree : pytree
-        Of arrays, `jax.ShapeDtypeStruct`, and `QuantizedArray`, whose codes, scales and
-        zero points all count.
+        Of arrays, random keys among them, `jax.ShapeDtypeStruct`, and `QuantizedArray`,
+        whose codes, scales and zero points all count; other leaves take none.
     """
     return sum(
-        prod(leaf.shape) * jnp.dtype(leaf.dtype).itemsize
+        prod(leaf.shape) * leaf.dtype.itemsize
         for leaf in jax.tree.leaves(tree)
-        if hasattr(leaf, "dtype")
+        if hasattr(leaf, "dtype") and hasattr(leaf, "shape")
     )
 
 
@@ -160,10 +170,14 @@ def _quantized(name: str, leaf: Any, rule: Rule) -> QuantizedArray:
             f"{name} must be a floating-point array of at least one axis; got {kind} "
             f"of shape {getattr(leaf, 'shape', ())}."
         )
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+        raise TypeError(f"{name} must be an array; got the shape of one, {leaf.shape}.")
     x = jnp.asarray(leaf)
     try:
         given = (
-            qparams_from_data(x, rule, xp=jnp) if isinstance(rule, QuantSpec) else rule
+            qparams_from_data(x, rule, xp=jnp)
+            if isinstance(rule, QuantSpec)
+            else in_jax(rule)
         )
         found = QuantizedArray.of(x, given)
     except ValueError as error:

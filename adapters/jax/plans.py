@@ -34,25 +34,29 @@ def check_qparams(
             "every static site must be calibrated; there are no qparams of "
             f"{', '.join(missing)}."
         )
-    shapes = {site.name: site.shape for site in sites}
-    strangers = [name for name in qparams if name not in shapes]
+    by_name = {site.name: site for site in sites}
+    strangers = [name for name in qparams if name not in by_name]
     if strangers:
         raise QuantError(
             "qparams must be of the sites of `f`; it has none with the names "
             f"{', '.join(strangers)}. {CHANGED}"
         )
     for name, one in qparams.items():
-        granularity, shape = one.spec.granularity, shapes[name]
-        found = tuple(one.scale.shape)
-        try:
-            wanted = granularity.scale_shape(shape)
-        except ValueError as error:
-            raise QuantError(f"scales must fit {name}: {error} {CHANGED}") from error
-        if one.scale.size != 1 and found != wanted:
-            raise QuantError(
-                f"scales must have the shape {wanted} at {name}, of shape {shape}; got "
-                f"{found}. {CHANGED}"
-            )
+        check_scales(by_name[name], one)
+
+
+def check_scales(site: Site, qparams: QParams, /) -> None:
+    """Raise QuantError unless scales fit the operand of a site."""
+    found = tuple(qparams.scale.shape)
+    try:
+        wanted = qparams.spec.granularity.scale_shape(site.shape)
+    except ValueError as error:
+        raise QuantError(f"scales must fit {site.name}: {error} {CHANGED}") from error
+    if qparams.scale.size != 1 and found != wanted:
+        raise QuantError(
+            f"scales must have the shape {wanted} at {site.name}, of shape "
+            f"{site.shape}; got {found}. {CHANGED}"
+        )
 
 
 def check_statistics(

@@ -1,7 +1,7 @@
 """A call of a function as a program, and which of its inputs are weights."""
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,6 +110,21 @@ def traced(
     _check_first(closed.jaxpr)
     mask = _weight_mask(f, weights, args, kwargs)
     return Program(closed, arrays, mask, restored)
+
+
+def check_weights(given: Any, /) -> None:
+    """Raise TypeError unless something says which arguments are weights."""
+    if given is None or given is FIRST_OF_SEVERAL:
+        return
+    several = isinstance(given, Sequence | Set) and not isinstance(given, str)
+    for one in given if several else (given,):
+        if isinstance(one, bool) or not isinstance(one, int | str):
+            raise TypeError(
+                "`weights` must be positions or names of arguments; got "
+                f"{one!r} in {given!r}."
+                if several
+                else f"`weights` must be positions or names of arguments; got {one!r}."
+            )
 
 
 def is_array(x: Any, /) -> bool:

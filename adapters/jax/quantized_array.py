@@ -16,6 +16,7 @@ from qcore import (
     encode_scales,
     quantize,
 )
+from qcore.adapters.jax.arguments import check_floating_array, check_qparams_kind
 from qcore.granularity import Granularity, normalize_axes
 from qcore.pack import pack_rows, unpack_rows
 
@@ -68,7 +69,18 @@ class QuantizedArray:
             Floating-point, of at least one axis.
         qparams : QParams
             Its scales.
+
+        Raises
+        ------
+        TypeError
+            If `x` is not floating-point, or `qparams` are something else.
+        ValueError
+            If `x` has no axis, or the scales do not fit its shape.
         """
+        check_floating_array(x, "`x`")
+        check_qparams_kind(qparams, "`qparams`")
+        if x.ndim == 0:
+            raise ValueError("`x` must have at least one axis; got a single number.")
         spec = qparams.spec
         codes = pack_rows(quantize(x, qparams, xp=jnp), spec.format, xp=jnp)
         scale = qparams.scale.reshape(spec.granularity.scale_shape(x.shape))

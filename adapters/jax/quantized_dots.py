@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qcore import QParams
+from qcore.adapters.jax.arguments import check_function
 from qcore.adapters.jax.config import as_config
 from qcore.adapters.jax.given import by_site
 from qcore.adapters.jax.integer_dot import why_not
@@ -35,6 +36,7 @@ def quantized_dots(
         products, such as ``"encoder/dot_general:0"``, to None where codes are
         multiplied, or to why the product stays one of floating-point numbers.
     """
+    check_function(f)
     config = as_config(config)
     given = by_site(qparams, "qparams")
 

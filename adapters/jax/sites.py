@@ -8,9 +8,10 @@ from typing import Any
 import jax.numpy as jnp
 from jax.extend import core
 
+from qcore.adapters.jax.arguments import check_function
 from qcore.adapters.jax.interpreter import Index, equations_of
 from qcore.adapters.jax.origins import PRIMITIVES, weight_operands
-from qcore.adapters.jax.program import FIRST_OF_SEVERAL, traced
+from qcore.adapters.jax.program import FIRST_OF_SEVERAL, check_weights, traced
 
 OPERANDS = ("lhs", "rhs")
 
@@ -78,11 +79,15 @@ def sites(
 
     Raises
     ------
+    TypeError
+        If `f` is no function, or `weights` is something else.
     ValueError
         By the function, if an argument that shall be weights is not given.
     QuantError
         By the function, if `f` is, or holds, what a transform has made.
     """
+    check_function(f)
+    check_weights(weights)
 
     def listed(*args: Any, **kwargs: Any) -> list[Site]:
         program = traced(f, weights, args, kwargs)

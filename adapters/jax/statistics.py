@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from qcore import Histogram, MovingRange, PerChannel, QuantSpec, Range, Top2
+from qcore.adapters.jax.arguments import check_names
 from qcore.errors import QuantError, StatisticsError, nearest
 from qcore.methods.registry import find_method
 from qcore.statistics import Statistics
@@ -54,7 +55,7 @@ def kind_for(method: str, wanted: Any, /, bins: int) -> Kind:
     name = options.pop("kind", None)
     kind: type[Statistics] = Histogram if Histogram in needs else needs[0]
     if name is not None:
-        if name not in KINDS:
+        if not isinstance(name, str) or name not in KINDS:
             hint = nearest(str(name), KINDS)
             raise ValueError(f"`statistics` must be a known kind; got {name!r}: {hint}")
         kind = KINDS[name]
@@ -131,8 +132,22 @@ def sync_statistics(
     ------
     QuantError
         If some depend on the order of what they see: names the sites.
+    TypeError
+        If these are no statistics or no names.
     """
-    axes = (axis_name,) if isinstance(axis_name, str) else tuple(axis_name)
+    check_names(statistics, "`statistics`", "names of sites")
+    for name, seen in statistics.items():
+        if not isinstance(seen, Statistics):
+            raise TypeError(
+                f"`statistics` must hold statistics; got {type(seen).__name__} for "
+                f"{name!r}."
+            )
+    named = axis_name if isinstance(axis_name, tuple | list) else (axis_name,)
+    if not all(isinstance(one, str) for one in named):
+        raise TypeError(
+            f"`axis_name` must be a name of an axis or several; got {axis_name!r}."
+        )
+    axes = tuple(named)
     ordered = [n for n, seen in statistics.items() if isinstance(seen, MovingRange)]
     if ordered:
         raise QuantError(

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from qcore import QParams
+from qcore.adapters.jax.arguments import check_function, is_boolean
 from qcore.adapters.jax.calibration import settled_qparams
 from qcore.adapters.jax.config import as_config
 from qcore.adapters.jax.counting import Counting
@@ -73,10 +74,13 @@ def fake_quant(
         By the function: if static activations have no entry, an entry is that of no
         site or its scales do not fit there, a site is inside of a primitive that cannot
         be rebuilt (names them all), or `f` is transformed already.
+    TypeError
+        If `f` is no function, or qparams are something else.
     ValueError
         If `quantized_dot` is nothing of these; by the function, if the pattern of a
         rule matches no site.
     """
+    check_function(f)
     check_quantized_dot(quantized_dot)
     config = as_config(config)
     given = by_site(qparams, "qparams")
@@ -128,10 +132,15 @@ def collect(
     QuantError
         By the function: if the statistics are not those of these sites, or as
         `fake_quant`.
+    TypeError
+        If `f` or `mask` is no function; by the function, if masks are not boolean.
     ValueError
         By the function, if the pattern of a rule matches no site, or a mask does not
         broadcast.
     """
+    check_function(f)
+    if mask is not None:
+        check_function(mask, "mask")
     config = as_config(config)
 
     @wraps(f, updated=())
@@ -155,7 +164,14 @@ def collect(
         state = on_every_device(state, (program.leaves, program.closed.consts))
 
         def masked(site: Site) -> Any:
-            return mask(site, *args, **kwargs) if mask else None
+            keep = mask(site, *args, **kwargs) if mask else None
+            if keep is not None and not is_boolean(keep):
+                raise TypeError(
+                    "`mask` must give an array of booleans, or None, for each site; "
+                    f"got {getattr(keep, 'dtype', type(keep).__name__)} for "
+                    f"{site.name}."
+                )
+            return keep
 
         found = by_index(plans)
         # Without a mask the visitor does not hold the arguments, which may be traced.

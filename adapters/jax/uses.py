@@ -10,7 +10,7 @@ from jax.extend import core
 
 from qcore.adapters.jax.calls import bound
 from qcore.adapters.jax.interpreter import Index
-from qcore.adapters.jax.kinds import bodies_of
+from qcore.adapters.jax.kinds import INLINE, bodies_of
 from qcore.adapters.jax.origins import PRIMITIVES, bodies_with
 
 _SAME = frozenset(
@@ -38,9 +38,6 @@ _MOVED = frozenset(
     ]
 )
 """What moves elements, or leaves some out."""
-
-_INLINE = frozenset(["jit", "pjit", "closed_call", "core_call", "checkpoint", "remat2"])
-"""Calls whose results are those of the program they hold."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +171,7 @@ def _inside(
         seen |= {id(part) for part in inputs}
         rows = _rows(equation, inputs) if name == "scan" else inputs
         outputs = _walk(body, rows, (*here, number), found)
-        if name in _INLINE:
+        if name in INLINE:
             return outputs
         found.extend(_otherwise(outputs))
     found.extend(_otherwise([part for part in given if id(part) not in seen]))

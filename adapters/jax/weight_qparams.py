@@ -10,8 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from qcore import PerBlock, PerChannel, PerTensor, QParams, QuantSpec, qparams_from_data
+from qcore.adapters.jax.arguments import check_function
 from qcore.adapters.jax.config import Plan, as_config
+from qcore.adapters.jax.given import by_site
 from qcore.adapters.jax.parameters import leaf_name
+from qcore.adapters.jax.plans import check_scales
 from qcore.adapters.jax.program import is_array, traced
 from qcore.adapters.jax.sites import sites_of
 from qcore.adapters.jax.uses import Part, uses_of
@@ -40,20 +43,21 @@ def weight_qparams(
     Returns
     -------
     callable
-        Takes the arguments of `f`; weights are read. It gives a dict for
-        `quantize_params`, from names of leaves, such as ``"layers/0/kernel"``. Where
-        several arguments are weights, names begin with that of the argument. Leaves
-        that `f` uses otherwise, too, or whose elements it does not all use are left
-        out: for them `quantize_params` takes a spec.
+        Takes the arguments of `f`; weights are read, others may be shapes. It gives a
+        dict for `quantize_params`, from names of leaves, such as ``"layers/0/kernel"``.
+        Where several arguments are weights, names begin with that of the argument.
+        Leaves that `f` uses otherwise, too, or whose elements it does not all use are
+        left out, as those without any: for them `quantize_params` takes a spec.
 
     Raises
     ------
     QuantError
         By the function, if the scales at the sites of a leaf are not scales of the
-        leaf, or its sites differ: names both.
+        leaf, or its sites differ: names both; or weights are shapes, or traced.
     """
+    check_function(f)
     config = as_config(config)
-    given = dict(qparams or {})
+    given = by_site(qparams, "qparams")
 
     def found(*args: Any, **kwargs: Any) -> dict[str, QParams]:
         program = traced(f, config.weights, args, kwargs)
@@ -64,7 +68,7 @@ def weight_qparams(
         names = _names(args, kwargs, program.is_weight)
         shapes = [
             tuple(leaf.shape)
-            if held and jnp.issubdtype(leaf.dtype, jnp.floating)
+            if held and jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.size
             else None
             for leaf, held in zip(program.leaves, program.is_weight, strict=True)
         ]
@@ -76,8 +80,16 @@ def weight_qparams(
             if plan is None:
                 excluded.add(number)
                 continue
-            leaf = np.asarray(program.leaves[number])
-            scales = _scales(leaf, use.part, plan, given.get(plan.site.name))
+            leaf, scale = program.leaves[number], given.get(plan.site.name)
+            if isinstance(leaf, jax.ShapeDtypeStruct | jax.core.Tracer):
+                raise QuantError(
+                    "weights must be arrays whose values are known; "
+                    f"{names[number] or 'one'} is a shape, or traced by a transform of "
+                    "JAX around this."
+                )
+            if scale is not None:
+                check_scales(plan.site, scale)
+            scales = _scales(np.asarray(leaf), use.part, plan, scale)
             at_sites.setdefault(number, []).append(scales)
         return {
             names[number]: one

@@ -101,9 +101,15 @@ def _parameters(f: Callable[..., Any], count: int) -> list[str]:
 
 
 def _output_names(program: Program) -> list[str]:
-    markers = [object() for _ in program.closed.jaxpr.outvars]
-    result = jax.tree_util.tree_leaves_with_path(program.restored(markers))
-    return [_joined("output", path) for path, leaf in result if leaf in markers]
+    variables = program.closed.jaxpr.outvars
+    result = jax.tree_util.tree_leaves_with_path(program.restored(variables))
+    names = [_joined("output", path) for path, _ in result]
+    if len(names) > len(variables) or not names:
+        raise QuantError(
+            "results of `f` must be arrays of JAX to be outputs of ONNX; got "
+            f"{len(names)} results, {len(variables)} of them such."
+        )
+    return names
 
 
 def _joined(name: str, path: tuple[Any, ...]) -> str:
