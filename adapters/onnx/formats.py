@@ -95,7 +95,7 @@ def choose_formats(
     held = rules.weight_codes(weight, spec)
     block = _block(rules, held, block)
     packed = _is_packed(rules, held, block, weight_form)
-    return Formats(rules, spec, held, block, packed=packed)
+    return Formats(replace(rules, block=block), spec, held, block, packed=packed)
 
 
 def _rounded_floats(

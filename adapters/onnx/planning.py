@@ -95,7 +95,7 @@ def plan_prepared(
         yield selection.why_float(node)
         yield None if node.graph is graph else "it lies inside another operator"
         if is_standard(node, *target.stores):
-            yield why_not_stored(node)
+            yield why_not_stored(node, target)
         else:
             yield why_float(node, target)
             yield _uncalibrated(_read(node, target), known)

@@ -15,6 +15,7 @@ from qcore.adapters.onnx.model_file import Source, to_proto
 from qcore.adapters.onnx.overrides import parse_overrides
 from qcore.adapters.onnx.passes.clean import clean
 from qcore.adapters.onnx.passes.insert_qdq import insert_qdq
+from qcore.adapters.onnx.passes.loadable_float8 import loadable_float8
 from qcore.adapters.onnx.passes.multiply_dynamically import multiply_dynamically
 from qcore.adapters.onnx.passes.quantize_weights import quantize_weights
 from qcore.adapters.onnx.passes.round_activations import round_activations
@@ -101,8 +102,9 @@ def quantize(
         and float8 with activations in that or ``"float"``.
     block : int, optional
         So many weights that are summed share a scale, 16 to 256 (TensorRT: 64 or 128,
-        its default for int4); with activations ``"float"``. Where a channel has fewer,
-        all its weights do.
+        its default for int4); with activations ``"float"``. Where the axis that is cut
+        has fewer, all weights of a channel do; where a channel has fewer, it stays
+        float.
     weight_form : {"qdq", "matmulnbits"}, optional
         The latter has products by blocks of int4 or uint4 done by MatMulNBits,
         onnxruntime's own operator, into which it turns the standard form by itself.
@@ -201,7 +203,8 @@ def _rewritten(  # noqa: PLR0917 - all that was decided
     if target.mode == "dynamic":
         return multiply_dynamically(stored, plan, ratios, weights)
     coded = quantize_weights(stored, plan, qparams, ratios, weights)
-    return insert_qdq(coded, plan, qparams, everywhere=target.carries)
+    coded = insert_qdq(coded, plan, qparams, everywhere=target.carries)
+    return loadable_float8(coded) if target.name == "onnxruntime" else coded
 
 
 def check_weight_method(name: str, /) -> None:

@@ -1,6 +1,7 @@
 """Constants that operators multiply or look up, which can be stored in codes."""
 
 from dataclasses import dataclass
+from math import prod
 
 import onnx_ir as ir
 
@@ -8,6 +9,7 @@ from qcore.adapters.onnx.constants import extents_of, is_constant
 from qcore.adapters.onnx.eligibility import Reason
 from qcore.adapters.onnx.operands import integer_attribute, is_standard
 from qcore.adapters.onnx.plan import Plan
+from qcore.adapters.onnx.targets import Target
 
 _TYPES = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 _LEAST_ROW = 8
@@ -52,10 +54,21 @@ def stored_operands(node: ir.Node) -> tuple[StoredOperand, ...]:
     return tuple(able)
 
 
-def why_not_stored(node: ir.Node) -> Reason:
+def why_not_stored(node: ir.Node, target: Target) -> Reason:
     """Return why none of a node's inputs can be stored in codes, or ``None``."""
-    has_some = bool(stored_operands(node))
-    return None if has_some else "it has no weight that is a constant of floats"
+    operands = stored_operands(node)
+    if not operands:
+        return "it has no weight that is a constant of floats"
+    # Such as convolutions of each channel by itself, of which few bits leave nothing.
+    if max(_of_a_channel(node, operand) for operand in operands) < (target.block or 0):
+        return f"a channel has fewer weights than the {target.block} of a block"
+    return None
+
+
+def _of_a_channel(node: ir.Node, operand: StoredOperand) -> int:
+    """Return how many weights an output channel has."""
+    extents = extents_of(operand.value(node))
+    return prod(extents) // (1 if operand.axis is None else extents[operand.axis])
 
 
 def is_table(node: ir.Node) -> bool:

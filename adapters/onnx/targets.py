@@ -71,6 +71,8 @@ class Target:
         Whether tables are dequantized after the lookup, not as a whole before it.
     mode : str
         What is asked of it; see `Mode`.
+    block : int or None
+        How many weights are to share a scale, if that is asked of it.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Target:
     bias_codes: bool = False
     looks_up_codes: bool = False
     mode: Mode = "static"
+    block: int | None = None
 
     @property
     def operators(self) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ def test_weights_have_what_goes_with_the_activations(product, data, activation, 
         ({"activation": "int16"}, 21),
         ({"activation": "float", "weight": "int8"}, 13),
         ({"activation": "float", "weight": "int4"}, 21),
-        ({"activation": "float", "block": 32}, 21),
+        ({"activation": "float", "block": 16}, 21),
     ],
 )
 def test_the_opset_is_raised_as_far_as_codes_need(build, rng, data, options, opset):
@@ -125,3 +125,31 @@ def test_float8_is_taken_by_tensorrt(product, data):
     assert held["w_quantized"].dtype == ml_dtypes.float8_e4m3fn
     with pytest.raises(QuantError, match="must be int8, float8_e4m3fn or float; got"):
         adapter.quantize(product, data, activation="float8_e5m2", target="tensorrt")
+
+
+@pytest.mark.parametrize("activation", FLOATS + INTS)
+def test_onnxruntime_merges_nothing_wrong(build, rng, run, activation):
+    w = rng.normal(size=(16, 16)).astype(np.float32)
+    body = """{ a = MatMul(x, w)  c = Clip(a, lo, hi)  d = MatMul(c, w)
+        e = Clip(d, , hi)  h = MatMul(e, w)  f = Relu(h)  g = MatMul(f, w)
+        y = MatMul(g, d) }"""
+    given = {"w": w, "lo": np.float32(0), "hi": np.float32(6)}
+    model = build("float[16, 16] x", "float[16, 16] y", body, **given)
+    data = [{"x": x} for x in rng.normal(size=(8, 16, 16)).astype(np.float32)]
+    quantized = adapter.quantize(model, data, activation=activation)
+    onnx.checker.check_model(quantized, full_check=True)
+    merged, literal = (run(quantized, data[0], merge=m) for m in (True, False))
+    np.testing.assert_allclose(merged, literal, rtol=1e-3, atol=1e-2)
+    assert sqnr(run(model, data[0]), merged) > 10
+
+
+@pytest.mark.parametrize("weight", FLOATS)
+def test_weights_alone_may_be_float8(build, rng, run, weight):
+    w = rng.normal(size=(64, 16)).astype(np.float32)
+    body = "{ y = MatMul(x, w) }"
+    model = build("float[N, 64] x", "float[N, 16] y", body, w=w)
+    x = {"x": rng.normal(size=(4, 64)).astype(np.float32)}
+    for block in (None, 32):
+        options = {"activation": "float", "weight": weight, "block": block}
+        quantized = adapter.quantize(model, **options)
+        assert sqnr(run(model, x), run(quantized, x)) > 20

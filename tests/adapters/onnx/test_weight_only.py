@@ -76,15 +76,15 @@ def test_a_network_answers_as_one_with_the_rounded_weights(
     onnx.checker.check_model(quantized, full_check=True)
     assert "QuantizeLinear" not in op_types(quantized)
     twin = float_twin(net, quantized)
-    changed = constants(net)["w1"] != constants(twin)["w1"]
+    changed = constants(net)["w2"] != constants(twin)["w2"]
     assert changed.any()
     got, wanted = (run(m, samples[0], merge=False) for m in (quantized, twin))
     # onnxruntime adds up the products of a constant in another order.
     np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
-    shown = onnx.helper.make_tensor_value_info("w1_dequantized", 1, None)
+    shown = onnx.helper.make_tensor_value_info("w2_dequantized", 1, None)
     quantized.graph.output.insert(0, shown)
     got = run(quantized, samples[0], merge=False)
-    np.testing.assert_array_equal(got, constants(twin)["w1"])
+    np.testing.assert_array_equal(got, constants(twin)["w2"])
 
 
 @pytest.mark.parametrize("weight", ["int4", "uint4", "int8", "float8_e4m3fn"])
@@ -117,12 +117,16 @@ def test_four_bits_take_half_a_byte(build, rng):
     assert len(held["w_quantized"].raw_data) == 64 * 6 // 2
 
 
-def test_where_a_channel_is_shorter_than_a_block_it_has_one_scale(build, rng):
-    w = normal(rng, 8, 1, 3, 3)
-    body = "{ y = Conv<group = 8>(x, w) }"
-    model = build("float[1, 8, 9, 9] x", "float[1, 8, 7, 7] y", body, w=w)
+def test_where_the_summed_axis_is_shorter_than_a_block_a_channel_has_one_scale(
+    build, rng
+):
+    w, v = normal(rng, 8, 4, 3, 3), normal(rng, 8, 1, 3, 3)
+    body = "{ [wide] a = Conv(x, w)  [depthwise] y = Conv<group = 8>(a, v) }"
+    model = build("float[1, 4, 9, 9] x", "float[1, 8, 5, 5] y", body, w=w, v=v)
     quantized = adapter.quantize(model, activation="float", weight="int4", block=32)
     assert constants(quantized)["w_scale"].shape == (8,)
+    # Nine weights in 4 bits each are nothing to multiply by.
+    np.testing.assert_array_equal(constants(quantized)["v"], v)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,84 @@
+"""Write around float8 what onnxruntime 1.31 must not merge.
+
+Unless told to merge nothing, it answers wrong or cannot load the model. Both forms give
+the very same numbers.
+
+1. It drops a Relu in front of a QuantizeLinear, as if codes could not be negative; a
+   Clip there it cannot load ("Unexpected data type for QuantizeLinear"): here Max and
+   Min.
+2. It merges a MatMul with the DequantizeLinear of both operands, and cannot load that
+   ("Type 'tensor(float8e4m3fn)' of input parameter of operator (MatMulIntegerToFloat)
+   is invalid"): here Cast and Mul dequantize the second operand.
+"""
+
+import numpy as np
+import onnx_ir as ir
+
+from qcore.adapters.onnx.clamps import CLAMPS
+from qcore.adapters.onnx.names import Names
+from qcore.adapters.onnx.operands import is_standard
+from qcore.adapters.onnx.replacement import Replacement
+
+_FLOAT8S = (ir.DataType.FLOAT8E4M3FN, ir.DataType.FLOAT8E5M2)
+
+
+def loadable_float8(model: ir.Model) -> ir.Model:
+    """Return the model with nothing around float8 that onnxruntime merges."""
+    names = Names(model.graph)
+    for node in list(model.graph):
+        if is_standard(node, *CLAMPS) and _becomes_float8(node.outputs[0]):
+            _split(Replacement(model.graph, names, node))
+        elif is_standard(node, "MatMul"):
+            read = [_dequantizing_float8(value) for value in node.inputs]
+            if all(read) and read[1] is not None:
+                node.replace_input_with(1, _cast(model.graph, names, node, read[1]))
+    return model
+
+
+def _becomes_float8(value: ir.Value) -> bool:
+    return any(
+        use.node.op_type == "QuantizeLinear" and use.node.outputs[0].dtype in _FLOAT8S
+        for use in value.uses()
+    )
+
+
+def _dequantizing_float8(value: ir.Value | None) -> ir.Node | None:
+    """Return the node that makes a value of float8 codes, if that is what it is."""
+    node = None if value is None else value.producer()
+    if node is None or node.op_type != "DequantizeLinear" or node.inputs[0] is None:
+        return None
+    return node if node.inputs[0].dtype in _FLOAT8S else None
+
+
+def _split(new: Replacement) -> None:
+    x, *bounds = new.node.inputs
+    written_as = new.node.op_type
+    if written_as == "Relu":
+        assert x is not None
+        zero = np.zeros((), np.float32 if x.dtype is None else x.dtype.numpy())
+        bounds = [new.constant("zero", zero)]
+    for op_type, bound in zip(("Max", "Min"), bounds, strict=False):
+        if bound is not None:
+            assert x is not None
+            x = new.add(op_type, [x, bound])
+    if new.nodes:
+        assert x is not None
+        new.finish(x, new.nodes[-1], written_as)
+
+
+def _cast(graph: ir.Graph, names: Names, before: ir.Node, read: ir.Node) -> ir.Value:
+    """Return what a node makes of codes, made in another way.
+
+    Scales are one, or lie along the last axis, which is that of a matrix's columns.
+    """
+    codes, scale = read.inputs[:2]
+    assert scale is not None
+    cast = ir.node("Cast", [codes], {"to": scale.dtype})
+    multiply = ir.node("Mul", [cast.outputs[0], scale])
+    for node in (cast, multiply):
+        node.name = names.fresh(f"{read.name}_{node.op_type}")
+        made = node.outputs[0]
+        made.name = names.fresh(f"{read.outputs[0].name}_{node.op_type}")
+        made.type, made.shape = scale.type, read.outputs[0].shape
+        graph.insert_before(before, node)
+    return multiply.outputs[0]
