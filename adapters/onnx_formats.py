@@ -62,6 +62,12 @@ def type_of(fmt: Format, /) -> OnnxType:
     return _TYPES[name]
 
 
+def format_of(number: int, /) -> Format | None:
+    """Return the format of a type, an ``onnx.TensorProto.DataType``, if it has one."""
+    names = {known.number: known.name for known in _TYPES.values()}
+    return parse_format(names[number]) if number in names else None
+
+
 def limits_of(fmt: Format, /) -> tuple[int | None, int | None]:
     """Return the ends of a format that the type holding it does not have by itself."""
     if not isinstance(fmt, IntFormat):

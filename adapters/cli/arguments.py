@@ -5,6 +5,8 @@ from ast import literal_eval
 from pathlib import Path
 from typing import Any, Protocol
 
+from qcore.adapters.recovery_levels import LEVELS
+
 
 class Container(Protocol):
     """A parser, or a group of arguments in one."""
@@ -41,7 +43,7 @@ def output(command: Container, what: str, *, required: bool = True) -> None:
     path(command, "-o", "--output", what=what, required=required)
 
 
-def method(command: Container, default: str | None) -> None:
+def method(command: Container, more: Container, default: str | None) -> None:
     """Add the choice of a method and the options that methods have."""
     command.add_argument(
         "--method",
@@ -55,7 +57,7 @@ def method(command: Container, default: str | None) -> None:
         type=_percentile,
         help="percentile: share of values kept (99.99), or LO,HI",
     )
-    command.add_argument(
+    more.add_argument(
         "--option",
         metavar="NAME=VALUE",
         action="append",
@@ -167,6 +169,23 @@ def selected(arguments: argparse.Namespace) -> dict[str, Any]:
     return _given(arguments, *names, "keep_existing")
 
 
+def recovery(command: Container, more: Container) -> None:
+    """Add what is done about the errors of rounding."""
+    command.add_argument(
+        "--recover",
+        metavar="LEVEL",
+        choices=LEVELS,
+        help="win accuracy back: none, bias, gptq or full (the default)",
+    )
+    more.add_argument(
+        "--memory",
+        metavar="MB",
+        type=_positive,
+        default=1024,
+        help="of samples to hold in memory at once, more lies on disk (1024)",
+    )
+
+
 def override(command: Container) -> None:
     """Add what single tensors get other than the rest."""
     command.add_argument(
@@ -188,9 +207,9 @@ def overridden(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
     return found
 
 
-def collection(command: Container) -> None:
+def collection(command: Container, more: Container) -> None:
     """Add how statistics are collected."""
-    command.add_argument(
+    more.add_argument(
         "--bins", metavar="N", type=_bins, help="resolution of histograms (2048)"
     )
     quiet(command)
@@ -241,6 +260,15 @@ def _bins(text: str) -> int:
     if number < 2:
         raise argparse.ArgumentTypeError(
             f"must be a whole number of at least 2; got {text!r}"
+        )
+    return number
+
+
+def _positive(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(
+            f"must be a positive whole number; got {text!r}"
         )
     return number
 

@@ -111,14 +111,15 @@ def _quantize(command: Parser) -> None:
     command.add_argument(
         "--plan", action="store_true", help="tell what would be done, and do nothing"
     )
-    add.method(command, default="mse")
+    add.method(command, command.more, default="mse")
     add.activation(command)
     add.weights(command, command.more)
     add.fake(command.more)
     add.selection(command, command.more)
+    add.recovery(command, command.more)
     add.override(command.more)
     add_sweep(command.more)
-    add.collection(command)
+    add.collection(command, command.more)
     add_samples(command.more)
 
 
@@ -132,7 +133,7 @@ def _calibrate(command: Parser) -> None:
     add.codes(command)
     add.fake(command.more)
     add.selection(command, command.more)
-    add.collection(command)
+    add.collection(command, command.more)
     add_samples(command.more)
 
 
@@ -158,7 +159,7 @@ def _inspect(command: Parser) -> None:
     command.usage = "qcore inspect FILE [options]"
     add.path(command, "file", what="an ONNX model, or statistics")
     add.target(command)
-    add.method(command, default=None)
+    add.method(command, command.more, default=None)
     add.activation(command)
     add.limit(command, default=None)
     add.json(command)

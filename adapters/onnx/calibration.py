@@ -17,6 +17,7 @@ from qcore.adapters.onnx.picking import pick_samples
 from qcore.adapters.onnx.planning import plan_prepared, refuse_idle
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.progress import Progress, sample_bar
+from qcore.adapters.onnx.recovery.held import Held
 from qcore.adapters.onnx.selection import Selection
 from qcore.adapters.onnx.stored_operands import multiplied_tensors
 from qcore.adapters.onnx.targets import find_target
@@ -118,9 +119,13 @@ def calibrate_prepared(
     samples: int | None = None,
     statistics: Kind = Histogram,
     progress: Progress | None = None,
+    held: Held | None = None,
     options: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Statistics]:
-    """Return statistics by tensor, of a model that `prepare` gave."""
+    """Return statistics by tensor, of a model that `prepare` gave.
+
+    Samples that are needed once more go to `held`.
+    """
     inputs = inputs_of(model.graph)
     watched = _find(model.graph, tensors)
     feeds, total = pick_samples(open_feeds(data, inputs), samples)
@@ -141,6 +146,8 @@ def calibrate_prepared(
         for number, sample in (progress or sample_bar)(feeds, total):
             place = f"in sample {number}"
             feed = conform(sample, inputs, place)
+            if held is not None:
+                held.add_sample(feed)
             for name, state in pool.map(fold, watch(feed, place).items()):
                 _check_finite(state, name, place, feed)
                 states[name] = state

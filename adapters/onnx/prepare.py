@@ -19,6 +19,7 @@ from qcore.adapters.onnx.passes.infer_types import infer_types
 from qcore.adapters.onnx.passes.mean_as_pool import mean_as_pool
 from qcore.adapters.onnx.passes.raise_opset import OPSET, raise_opset
 from qcore.adapters.onnx.passes.scalar_bounds import scalar_bounds
+from qcore.adapters.onnx.passes.spread_biases import spread_biases
 from qcore.adapters.onnx.quantized_already import refuse_quantized
 from qcore.adapters.onnx.training import refuse_training
 from qcore.adapters.onnx.wellformed import blames_the_model
@@ -42,6 +43,7 @@ PASSES = (
     absorb_pad,
     absorb_affine_before,
     scalar_bounds,
+    spread_biases,
     clean,
 )
 

@@ -11,6 +11,7 @@ from qcore import QuantSpec, calibrate
 from qcore.adapters.onnx.calibration import calibrate_prepared
 from qcore.adapters.onnx.feeds import Data
 from qcore.adapters.onnx.formats import QDQ, Formats, choose_formats
+from qcore.adapters.onnx.inputs import inputs_of
 from qcore.adapters.onnx.model_file import Source, to_proto
 from qcore.adapters.onnx.overrides import parse_overrides
 from qcore.adapters.onnx.passes.clean import clean
@@ -27,6 +28,10 @@ from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.progress import Progress
 from qcore.adapters.onnx.ranges import activation_mean_ratios, activation_qparams
 from qcore.adapters.onnx.recipe import ONE_VALUE, Recipe
+from qcore.adapters.onnx.recovery.held import MEMORY, Held, holding
+from qcore.adapters.onnx.recovery.level import choose_level
+from qcore.adapters.onnx.recovery.recover import recover_layers
+from qcore.adapters.onnx.recovery.samples import hold_samples
 from qcore.adapters.onnx.selection import Selection
 from qcore.adapters.onnx.stored_operands import multiplied_tensors
 from qcore.adapters.onnx.tailoring import tailor
@@ -56,6 +61,10 @@ def quantize(
     exclude: Collection[str] = (),
     keep_existing: bool = False,
     overrides: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    recover: str | None = None,
+    data: Data | None = None,
+    samples: int | None = None,
+    memory: int = MEMORY,
     progress: Progress | None = None,
     **options: Any,
 ) -> onnx.ModelProto:
@@ -127,6 +136,17 @@ def quantize(
         ``format``, ``symmetric``, ``method`` with its options beside, or ``range``, the
         ends, such as ``{"image": {"range": (0, 1)}}``. The first pattern that fits a
         name holds.
+    recover : {"none", "bias", "gptq", "full"}, optional
+        What is done about the errors of rounding, layer by layer, by running the
+        quantized model on the data once more: biases take out the mean error, and with
+        ``"gptq"`` weights are rounded so that the output of their layer changes least.
+        ``"full"``, which is the default with data, is all there is.
+    data : data, optional
+        What to recover with, where statistics are given.
+    samples : int, optional
+        How many samples to use, as in `calibrate`.
+    memory : int, optional
+        Bytes of samples to hold in memory meanwhile; what is more lies on disk.
     progress : callable, optional
         As in `calibrate`.
     **options
@@ -155,18 +175,37 @@ def quantize(
         recipe.check()
     check_weight_method(weight_method)
     asked = parse_overrides(overrides)
+    if not (statistics_or_data is None or isinstance(statistics_or_data, Mapping)):
+        data = statistics_or_data
+    level = choose_level(recover, None if fake else data, rules)
     prepared = prepare(model, keep_existing=keep_existing, opset=formats.opset)
     selection = Selection(op_types, include, exclude)
     needed = plan_prepared(prepared, rules, selection)
     refuse_idle(needed, rules)
     tailor(prepared.graph, needed, rules, asked, recipe)
-    statistics = _statistics(prepared, needed, formats, statistics_or_data, progress)
-    plan = needed
-    if formats.needs_data:
-        plan = plan_prepared(prepared, rules, selection, statistics=statistics)
-        refuse_idle(plan, rules)
-    recipes = tailor(prepared.graph, plan, rules, asked, recipe)
-    quantized = _rewritten(prepared, plan, formats, statistics, recipes, weights)
+    with holding(memory) as held:
+        statistics = _statistics(
+            prepared,
+            needed,
+            formats,
+            statistics_or_data,
+            samples=samples,
+            progress=progress,
+            held=None if level == "none" else held,
+        )
+        plan = needed
+        if formats.needs_data:
+            plan = plan_prepared(prepared, rules, selection, statistics=statistics)
+            refuse_idle(plan, rules)
+        recipes = tailor(prepared.graph, plan, rules, asked, recipe)
+        original = prepared.clone()
+        quantized = _rewritten(prepared, plan, formats, statistics, recipes, weights)
+        if level != "none":
+            if data is not None and data is not statistics_or_data:
+                hold_samples(held, data, inputs_of(prepared.graph), samples)
+            recover_layers(
+                quantized, original, held, level=level, bias_codes=rules.bias_codes
+            )
     return to_proto(clean(quantized))
 
 
@@ -218,7 +257,10 @@ def _statistics(
     plan: Plan,
     formats: Formats,
     given: Mapping[str, Statistics] | Data | None,
+    *,
+    samples: int | None,
     progress: Progress | None,
+    held: Held | None,
 ) -> Mapping[str, Statistics]:
     """Return statistics as they were given, or of the data that was given."""
     if given is None:
@@ -230,7 +272,9 @@ def _statistics(
         return {}
     if not isinstance(given, Mapping):
         sources = plan.sources or multiplied_tensors(model.graph, plan)
-        return calibrate_prepared(model, given, sources, progress=progress)
+        return calibrate_prepared(
+            model, given, sources, samples=samples, progress=progress, held=held
+        )
     for name, state in given.items():
         if not isinstance(state, Statistics):
             raise QuantError(

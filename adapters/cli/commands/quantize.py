@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Iterator
+from typing import Any
 
 import qcore
 from qcore.adapters import onnx
@@ -12,6 +13,7 @@ from qcore.adapters.cli.foretold import foretold
 from qcore.adapters.cli.method import check_method
 from qcore.adapters.cli.output import check_output, given_files
 from qcore.adapters.cli.planned import planned
+from qcore.adapters.cli.samples import samples
 from qcore.adapters.cli.sweeping import choose, find_judge, scores
 from qcore.adapters.cli.units import size
 from qcore.adapters.codes import CODES
@@ -62,10 +64,9 @@ def run(arguments: Namespace) -> Iterator[str]:
         **selected(arguments),
     }
     found = choose(judge, arguments, seen or {}, common) if judge else None
-    quantized = (
-        found.best
-        if found
-        else onnx.quantize(model, seen, method=arguments.method, **common, **options)
+    best = found.trials[0].options if found else {"method": arguments.method, **options}
+    quantized = onnx.quantize(
+        model, seen, **{**common, **best}, **_recovered(arguments, formats)
     )
     onnx.save(quantized, output)
     if not arguments.quiet:
@@ -77,6 +78,21 @@ def run(arguments: Namespace) -> Iterator[str]:
         if collected:
             yield collected.told
         yield from map(str, plan.kept_float)
+
+
+def _recovered(arguments: Namespace, formats: Formats) -> dict[str, Any]:
+    """Return how the errors of rounding are dealt with, and the data for that."""
+    has_data = bool(arguments.data or arguments.reader)
+    able = has_data and not formats.fake and formats.target.mode != "dynamic"
+    level = arguments.recover or ("full" if able else "none")
+    if level == "none":
+        return {"recover": level}
+    return {
+        "recover": level,
+        "data": samples(arguments) if has_data else None,
+        "samples": arguments.samples,
+        "memory": arguments.memory << 20,
+    }
 
 
 def _done(plan: onnx.Plan, formats: Formats, activation: str | None) -> str:

@@ -6,6 +6,7 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
+from qcore.adapters import onnx as adapter
 from qcore.adapters.demo.onnxruntime import run
 
 
@@ -39,9 +40,34 @@ def test_saved_statistics_give_the_same_model_as_the_data(
 ) -> None:
     statistics, one, two = (tmp_path / name for name in ("s", "1.onnx", "2.onnx"))
     qcore("calibrate", model, "--data", data, "-o", statistics)
-    qcore("quantize", model, "--data", data, "-o", one)
+    qcore("quantize", model, "--data", data, "--recover", "none", "-o", one)
     qcore("quantize", model, "--statistics", statistics, "-o", two)
     assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize("level", ["none", "bias", "gptq", "full"])
+def test_rounding_is_made_up_for_with_the_data(
+    qcore, model: Path, data: Path, tmp_path: Path, level: str
+) -> None:
+    output = tmp_path / "out.onnx"
+    how = ("--recover", level, "--memory", 1)
+    assert qcore("quantize", model, "--data", data, *how, "-o", output).code == 0
+    wanted = adapter.quantize(model, data, recover=level)
+    assert onnx.load(output) == wanted
+    by_default = adapter.quantize(model, data)
+    assert (by_default == wanted) == (level in {"gptq", "full"})
+
+
+def test_recovery_without_data_is_refused(
+    qcore, model: Path, data: Path, tmp_path: Path
+) -> None:
+    statistics, output = tmp_path / "s", tmp_path / "out.onnx"
+    qcore("calibrate", model, "--data", data, "-o", statistics)
+    given = ("--statistics", statistics, "--recover", "full")
+    code, out, err = qcore("quantize", model, *given, "-o", output)
+    assert (code, out) == (2, "")
+    assert "must be 'none' without data" in err
+    assert not output.exists()
 
 
 def test_quiet_says_nothing(qcore, model: Path, data: Path, tmp_path: Path) -> None:

@@ -38,8 +38,21 @@ def test_products_with_float_results_run_in_integers(build, rng, kernels):
     w = rng.normal(size=(4, 4)).astype(np.float32)
     body = "{ a = MatMul(x, w)  s = Softmax(a)  y = MatMul(s, x) }"
     model = build("float[2, 4, 4] x", "float[2, 4, 4] y", body, w=w)
-    run = kernels(quantize(model, [{"x": rng.normal(size=(2, 4, 4))}]))
-    assert run["MatMulIntegerToFloat"] == 2
+    data = [{"x": rng.normal(size=(2, 4, 4))}]
+    for recover in ("none", "full"):
+        run = kernels(quantize(model, data, recover=recover))
+        assert run["MatMulIntegerToFloat"] == 2
+
+
+@pytest.mark.parametrize("recover", ["none", "full"])
+def test_stacks_of_products_with_a_bias_run_in_integers(build, rng, kernels, recover):
+    w, b = rng.normal(size=(2, 4, 4)).astype(np.float32)
+    body = "{ a = MatMul(x, w)  s = Add(a, b)  y = Softmax(s) }"
+    model = build("float[2, 4, 4] x", "float[2, 4, 4] y", body, w=w, b=b[0])
+    data = [{"x": rng.normal(size=(2, 4, 4))}]
+    run = kernels(quantize(model, data, recover=recover))
+    assert run["MatMulIntegerToFloat"] == 1
+    assert not run["Gemm"]
 
 
 def test_a_matmul_with_a_bias_runs_in_integers(build, rng, kernels):
