@@ -110,5 +110,5 @@ def _leads_to_product(node: ir.Node) -> bool:
 _CHECKS = (_type, _operands)
 _OF_ONNXRUNTIME: _Checks = (_factors, _bias, _source, _answer)
 """Where its integer kernels decline."""
-_OF_OTHERS: _Checks = (_weight,)
+_OF_OTHERS: _Checks = (_weight, _source)
 _OF_DYNAMIC: _Checks = (_floats, _second_operand, _factors)

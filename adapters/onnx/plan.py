@@ -39,7 +39,8 @@ class Plan:
         whose values give its range. Tensors with the same ones share scale and zero
         point.
     kept_float : tuple of KeptFloat
-        Every operator that the target can do so with that is in neither.
+        Every operator that the target can do so with that is in neither, products
+        that it cannot do so with, and what lies between those that do.
     stores : tuple of str
         Nodes that compute on floats, with weights that are stored in codes.
     """

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import onnx_ir as ir
 
+from qcore.adapters.onnx.between import floats_between
 from qcore.adapters.onnx.eligibility import Reason, why_float
 from qcore.adapters.onnx.formats import choose_formats
 from qcore.adapters.onnx.model_file import Source
@@ -20,6 +21,9 @@ from qcore.adapters.onnx.targets import Target, find_target
 from qcore.errors import QuantError
 from qcore.spec import QuantSpec
 from qcore.statistics import Statistics
+
+_PRODUCTS = ("ConvTranspose", "Einsum")
+"""Products that some targets do in floats."""
 
 
 def plan(
@@ -94,7 +98,9 @@ def plan_prepared(
     def reasons(node: ir.Node) -> Iterator[Reason]:
         yield selection.why_float(node)
         yield None if node.graph is graph else "it lies inside another operator"
-        if is_standard(node, *target.stores):
+        if not is_standard(node, *target.operators):
+            yield f"{target.name} has no integer kernel for it"
+        elif is_standard(node, *target.stores):
             yield why_not_stored(node, target)
         else:
             yield why_float(node, target)
@@ -111,15 +117,25 @@ def plan_prepared(
         carriers, quantized = place_at_readers(
             graph, set(compute), known, target, selection.excludes
         )
-    return Plan(
-        compute=tuple(str(node.name) for node in compute),
-        carriers=tuple(str(node.name) for node in carriers),
-        tensors=share(quantized, carriers if target.carries else ()),
-        kept_float=tuple(
+    on_codes = {*compute, *carriers}
+    between = (
+        floats_between(graph, on_codes, set(quantized), selection.excludes, target.name)
+        if target.carries
+        else ()
+    )
+    kept = [
+        *(
             KeptFloat(str(node.name), written_as(node), reason)
             for node, reason in why.items()
             if reason is not None
         ),
+        *(left for left in between if left.node not in {str(n.name) for n in why}),
+    ]
+    return Plan(
+        compute=tuple(str(node.name) for node in compute),
+        carriers=tuple(str(node.name) for node in carriers),
+        tensors=share(quantized, carriers if target.carries else ()),
+        kept_float=tuple(kept),
         stores=tuple(str(node.name) for node in able if node not in set(compute)),
     )
 
@@ -135,7 +151,7 @@ def _is_candidate(node: ir.Node, target: Target) -> bool:
     """Return whether a node may compute on codes or look them up, for all we know."""
     # Most lookups are in shapes or activations, which nobody would ask about.
     is_other = node.op_type == "Gather" and not is_table(node)
-    return is_standard(node, *target.operators) and not is_other
+    return is_standard(node, *target.operators, *_PRODUCTS) and not is_other
 
 
 def _read(node: ir.Node, target: Target) -> tuple[ir.Value, ...]:

@@ -133,8 +133,11 @@ def test_a_conv_whose_result_is_an_output_stays_float(place):
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("{ y = MatMul(m, x) }", "its first operand is a constant"),
-        ("{ y = Conv(x, x)  z = MatMul(y, m) }", "its weight is not a constant"),
+        ("{ c = Conv(w, x)  y = MatMul(c, m) }", "its input is a constant"),
+        (
+            "{ [up] y = ConvTranspose(x, w) }",
+            "onnxruntime has no integer kernel for it",
+        ),
         ("{ d = Cast<to = 11>(x)  y = MatMul(d, d) }", "its inputs are double"),
     ],
 )
@@ -146,14 +149,15 @@ def test_what_stays_float_is_listed_with_the_reason(place, body, reason):
 @pytest.mark.parametrize(
     ("gemm", "reason"),
     [
-        ("Gemm<alpha = 0.5>(x, k, b)", "its alpha or beta is not 1"),
+        ("Gemm<alpha = 0.5>(x, x, b)", "its alpha or beta is not 1"),
         ("Gemm(x, k, x)", "its bias is not a constant with one value for each output"),
-        ("Gemm(x, x)", "its weight is not a constant"),
+        ("Gemm(x, x, x)", "its bias is not a constant with one value for each output"),
     ],
 )
 def test_a_gemm_onnxruntime_has_no_kernel_for_stays_float(build, gemm, reason):
     k, b = np.ones((4, 4), np.float32), np.ones(4, np.float32)
-    model = build("float[4, 4] x", "float[4, 4] y", f"{{ y = {gemm} }}", k=k, b=b)
+    used = {name: a for name, a in {"k": k, "b": b}.items() if f" {name}" in gemm}
+    model = build("float[4, 4] x", "float[4, 4] y", f"{{ y = {gemm} }}", **used)
     assert plan(model).kept_float[0].reason.startswith(reason)
 
 
@@ -226,3 +230,24 @@ def test_everything_is_named_after_the_given_model(net):
         "m": ("m",),
         "f": ("m",),
     }
+
+
+def test_what_turns_codes_into_floats_between_products_is_told(place):
+    planned = place("""{
+        a = Conv(x, w)  [curve] t = Tanh(a)  [sum] s = Add(t, x)  c = Conv(s, w)
+        [up] u = ConvTranspose(c, w)  y = MatMul(u, m)
+    }""")
+    assert [str(kept) for kept in planned.kept_float] == [
+        "ConvTranspose 'up' stays float: onnxruntime has no integer kernel for it.",
+        "Add 'sum' stays float: not all that it reads is in codes.",
+    ]
+
+
+def test_an_operator_without_a_kernel_is_told_from_one_that_is_excluded(place):
+    body = "{ a = Conv(x, w)  [curve] t = Tanh(a)  c = Conv(t, w)  y = MatMul(c, m) }"
+    kept = "Tanh 'curve' stays float: "
+    (no_kernel,), (excluded,) = (
+        place(body, exclude=names).kept_float for names in ([], ["curve"])
+    )
+    assert str(no_kernel) == f"{kept}onnxruntime has no integer kernel for it."
+    assert str(excluded) == f"{kept}it is excluded."
