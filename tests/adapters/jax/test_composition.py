@@ -142,5 +142,5 @@ def test_no_traced_array_is_left_behind():
         return (jax.jit(product)(w, x) ** 2).sum()
 
     with jax.checking_leaks():
-        jax.jit(jax.grad(fake_quant(loss, DYNAMIC)))(W, X)
-        jax.jit(collect(jax.grad(loss), STATIC))(None, W, X)
+        jax.make_jaxpr(jax.grad(fake_quant(loss, DYNAMIC)))(W, X)
+        jax.make_jaxpr(collect(jax.grad(loss), STATIC))(None, W, X)

@@ -51,12 +51,23 @@ def qparams(params, batch):
     return calibrate(network, RULES, statistics)(params, batch)
 
 
+@pytest.fixture(scope="module")
+def exported(params, batch, qparams):
+    return export(network, qparams, (params, batch), RULES)
+
+
+@pytest.fixture(scope="module")
+def numbers(exported, batch):
+    """What the exported program gives."""
+    return exported.call(batch)
+
+
 def text_of(exported):
     return exported.mlir_module()
 
 
-def test_products_are_of_integers(params, batch, qparams):
-    text = text_of(export(network, qparams, (params, batch), RULES))
+def test_products_are_of_integers(exported):
+    text = text_of(exported)
     products = re.findall(r"stablehlo\.dot_general.*: \((.*), (.*)\) -> (.*)", text)
     assert len(products) == 2
     for lhs, rhs, out in products:
@@ -65,27 +76,25 @@ def test_products_are_of_integers(params, batch, qparams):
         assert "xi32>" in out
 
 
-def test_weights_are_stored_as_integers(params, batch, qparams):
-    text = text_of(export(network, qparams, (params, batch), RULES))
+def test_weights_are_stored_as_integers(exported):
+    text = text_of(exported)
     stored = re.findall(r"stablehlo\.constant dense.* : tensor<(\d+x\d+xi8)>", text)
     assert sorted(stored) == ["16x4xi8", "8x16xi8"]
     assert not re.search(r"stablehlo\.constant .*tensor<(8x16|16x8|16x4)xf32>", text)
 
 
-def test_numbers_are_those_of_the_function_bit_for_bit(params, batch, qparams):
-    exported = export(network, qparams, (params, batch), RULES)
+def test_numbers_are_those_of_the_function_bit_for_bit(params, batch, qparams, numbers):
     rounded = jax.jit(fake_quant(network, RULES, qparams, quantized_dot="int8"))
-    wanted, found = rounded(params, batch), exported.call(batch)
-    assert jax.tree.structure(found) == jax.tree.structure(wanted)
-    jax.tree.map(np.testing.assert_array_equal, found, wanted)
+    wanted = rounded(params, batch)
+    assert jax.tree.structure(numbers) == jax.tree.structure(wanted)
+    jax.tree.map(np.testing.assert_array_equal, numbers, wanted)
 
 
-def test_a_file_is_a_program(tmp_path, params, batch, qparams):
+def test_a_file_is_a_program(tmp_path, params, batch, qparams, numbers):
     path = tmp_path / "network.stablehlo"
-    exported = export(network, qparams, (params, batch), RULES, path=path)
+    export(network, qparams, (params, batch), RULES, path=path)
     read = jax_export.deserialize(bytearray(path.read_bytes()))
-    found, wanted = (jax.jit(one.call)(batch) for one in (read, exported))
-    jax.tree.map(np.testing.assert_array_equal, found, wanted)
+    jax.tree.map(np.testing.assert_array_equal, read.call(batch), numbers)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
@@ -206,18 +215,18 @@ def test_what_is_no_mapping_of_qparams_is_refused(params, batch):
         export(network, 5, (params, batch), RULES)
 
 
-def test_statistics_of_any_library_may_stand_for_qparams(params, batch, qparams):
+def test_statistics_of_any_library_may_stand_for_qparams(params, batch, numbers):
     _, statistics = collect(network, RULES)(None, params, batch)
     statistics = {name: one.to(np) for name, one in statistics.items()}
     found = export(network, statistics, (params, batch), RULES).call(batch)
-    wanted = export(network, qparams, (params, batch), RULES).call(batch)
-    jax.tree.map(np.testing.assert_array_equal, found, wanted)
+    jax.tree.map(np.testing.assert_array_equal, found, numbers)
 
 
-def test_a_program_of_loaded_qparams_is_the_same(params, batch, qparams, tmp_path):
+def test_a_program_of_loaded_qparams_is_the_same(
+    params, batch, qparams, numbers, tmp_path
+):
     path = tmp_path / "qparams.safetensors"
     qcore.save_qparams(path, qparams)
     loaded = qcore.load_qparams(path, xp=jnp)
     found = export(network, loaded, (params, batch), RULES).call(batch)
-    wanted = export(network, qparams, (params, batch), RULES).call(batch)
-    jax.tree.map(np.testing.assert_array_equal, found, wanted)
+    jax.tree.map(np.testing.assert_array_equal, found, numbers)
