@@ -124,8 +124,12 @@ def collect(
         or what else their rule asks for. These are traced, with one entry for each
         scale; counts are int64 whether or not JAX has 64-bit numbers enabled. The
         function is pure: it can be compiled, differentiated and scanned over batches.
-        Where `f` maps over devices their counts are added to what one would have found;
-        for a map around the function there is `sync_statistics`.
+        Where `f` maps over devices their counts are added to what one would have found:
+        what the program says that all devices see alike counts once. Where they may
+        take other branches or more rounds of a loop, or an operand comes from a
+        callback or a sum of groups of them, it counts once for each device that sees
+        it. For a map around the function there is `sync_statistics`. Of arrays that
+        are spread over a mesh without a map, all devices have the statistics whole.
 
     Raises
     ------

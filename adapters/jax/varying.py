@@ -109,8 +109,10 @@ class _Reading:
             return [self._leaf(equation, given)] * len(equation.outvars), {}
         if name == "scan":
             return self._scan(equation, given, place)
-        if name in ("while", "cond"):
-            return self._taken_apart(equation, given, place)
+        if name == "cond":
+            return self._cond(equation, given, place)
+        if name == "while":
+            return self._while(equation, given, place)
         return self.program(bodies[0].jaxpr, given, (*place, 0))
 
     def _leaf(self, equation: core.JaxprEqn, given: list[Axes]) -> Axes:
@@ -140,18 +142,34 @@ class _Reading:
                 return [*carry, *outputs[size:]], found
             inputs[first : first + size] = grown
 
-    def _taken_apart(
+    def _cond(self, equation: core.JaxprEqn, given: list[Axes], place: Index) -> _Found:
+        """Read branches; what chooses one says which devices may choose others."""
+        reading = _Reading(self.axes, self.least | given[0])
+        varying, found = [reading.least] * len(equation.outvars), {}
+        for part, body in enumerate(bodies_of(equation)):
+            outputs, inside = reading.program(body.jaxpr, given[1:], (*place, part))
+            found.update(inside)
+            varying = [a | b for a, b in zip(varying, outputs, strict=True)]
+        return varying, found
+
+    def _while(
         self, equation: core.JaxprEqn, given: list[Axes], place: Index
     ) -> _Found:
-        """Read branches, or rounds of a loop, that devices may take differently."""
-        least = self.least.union(*given)
+        """Read rounds until nothing varies more; devices may end after others."""
+        first = equation.params["cond_nconsts"]
+        last = first + equation.params["body_nconsts"]
+        body, condition = (one.jaxpr for one in bodies_of(equation))
+        carry, least = given[last:], self.least
         while True:
-            reading, found, grown = _Reading(self.axes, least), {}, least
-            for part, body in enumerate(bodies_of(equation)):
-                inputs = [least] * len(body.jaxpr.invars)
-                outputs, inside = reading.program(body.jaxpr, inputs, (*place, part))
-                found.update(inside)
-                grown = grown.union(*outputs)
-            if grown == least:
-                return [least] * len(equation.outvars), found
-            least = grown
+            reading = _Reading(self.axes, least)
+            asked, found = reading.program(
+                condition, [*given[:first], *carry], (*place, 1)
+            )
+            outputs, inside = reading.program(
+                body, [*given[first:last], *carry], (*place, 0)
+            )
+            grown = [a | b for a, b in zip(carry, outputs, strict=True)]
+            wider = least.union(*asked)
+            if (grown, wider) == (carry, least):
+                return carry, found | inside
+            carry, least = grown, wider

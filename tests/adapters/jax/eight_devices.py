@@ -11,7 +11,7 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, PartitionSpec
 
 from qcore.adapters.jax import calibrate, collect, fake_quant, sync_statistics
 
@@ -187,95 +187,68 @@ def scanned():
     assert_counted_as(looped, looped, **specs)
 
 
-def another_device():
-    """Without compilation too statistics begin where the data is."""
-    device, seen = jax.devices()[3], None
-    for batch in BATCHES:
-        weight, x = jax.device_put((WEIGHT, batch), device)
-        _, seen = collect(on_one, CONFIG)(seen, weight, x)
-    assert {x.device for x in jax.tree.leaves(seen)} == {device}
-    assert_equal(seen, expected())
+def branched():
+    """In branches and loops that all devices take alike, it counts once, too."""
+
+    def chosen(weight, x):
+        return jax.lax.cond(
+            x.sum() < 1e9, lambda w: x @ w, lambda w: x @ (2 * w), weight
+        )
+
+    def rounds(weight, x):
+        def step(held):
+            return held[0] + 1, held[1] + x @ weight
+
+        return jax.lax.while_loop(lambda held: held[0] < 2, step, (0, x @ weight))[1]
+
+    columns = PartitionSpec(None, "data")
+    specs = {"in_specs": (columns, EVERY), "out_specs": columns}
+    assert_counted_as(chosen, chosen, **specs)
+    assert_counted_as(rounds, rounds, **specs)
 
 
-def shardings():
-    """What a compiled function inside says of its arrays holds after its rebuilding."""
-    rows = NamedSharding(MESH, ROWS)
-    every = NamedSharding(MESH, EVERY)
-    f = jax.jit(on_one, in_shardings=(every, rows), out_shardings=rows)
-    config = {"activation": {"dynamic": True}}
-    x = jax.device_put(X, rows)
-    found = jax.jit(fake_quant(f, config))(WEIGHT, x)
-    assert found.sharding.is_equivalent_to(rows, 2)
-    wanted = fake_quant(on_one, config)(WEIGHT, X)
-    np.testing.assert_allclose(found, wanted, atol=1e-6)
+def assert_counted_apart(f):
+    """A map counts as many values as its devices see, each on its own."""
+
+    def on_each(weight, x):
+        return jnp.concatenate([f(weight, rows) for rows in jnp.split(x, 8)])
+
+    def count(g):
+        seen = jax.jit(collect(g, CONFIG))(None, WEIGHT_8, X)[1].values()
+        held = [(one.counts, one.zeros) for one in seen]
+        return sum(int(np.asarray(x).sum()) for x in jax.tree.leaves(held))
+
+    assert count(jax.shard_map(f, mesh=MESH, **SPECS)) == count(on_each) > 0
 
 
-def sharded_batches():
-    """Without a map: XLA spreads the batch, and the counts are the same."""
-    for collecting in (jax.jit(collect(on_one, CONFIG)), collect(on_one, CONFIG)):
-        seen = None
-        for batch in BATCHES:
-            spread = jax.device_put(batch, NamedSharding(MESH, ROWS))
-            _, seen = collecting(seen, WEIGHT, spread)
-        assert_equal(seen, expected())
+def branched_apart():
+    """Where devices differ in what they take, each counts what it sees."""
+
+    def chosen(weight, x):
+        return jax.lax.cond(x[0, 0] < 0, lambda x: x @ weight, jnp.tanh, x)
+
+    def rounds(weight, x):
+        def step(held):
+            return held[0] - 1, jnp.tanh(weight.sum() + held[1] @ weight)
+
+        count = jnp.int32(8 * abs(x[0, 0]))
+        return jax.lax.while_loop(lambda held: held[0] > 0, step, (count, x))[1]
+
+    assert_counted_apart(chosen)
+    assert_counted_apart(rounds)
 
 
-def assert_explicit(f, weight, x, *specs):
-    """Where axes are explicit, statistics, scales and results are those of one."""
-    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Explicit,))
-    spread = [
-        jax.device_put(one, NamedSharding(mesh, spec))
-        for one, spec in zip((weight, x), specs, strict=True)
-    ]
-
-    def results(compiled, *given):
-        _, seen = compiled(collect(f, CONFIG))(None, *given)
-        _, seen = compiled(collect(f, CONFIG))(seen, *given)
-        qparams = calibrate(f, CONFIG, seen)(*given)
-        quantized = [
-            fake_quant(f, CONFIG, qparams, quantized_dot=dot) for dot in (False, True)
-        ]
-        found = [compiled(g)(*given) for g in quantized]
-        # JAX differentiates such arrays in compiled functions alone.
-        slopes = [
-            jax.jit(jax.grad(lambda w, g=g: (g(w, given[1]) ** 2).sum()))(given[0])
-            for g in quantized
-        ]
-        return [seen, qparams], found, slopes
-
-    bits, *wanted = results(jax.jit, weight, x)
-    for compiled in (jax.jit, lambda f: f):
-        found_bits, *found = results(compiled, *spread)
-        assert_equal(found_bits, bits)
-        for a, b in zip(*map(jax.tree.leaves, (found, wanted)), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4)
-        assert found[0][0].sharding.is_equivalent_to(f(*spread).sharding, 2)
-
-
-def explicit():
-    """As meshes are by default."""
-    assert_explicit(on_one, WEIGHT, X, EVERY, ROWS)
-    assert_explicit(on_one, WEIGHT_8, X, PartitionSpec(None, "data"), EVERY)
-
-
-def explicit_in_loops():
-    """What a loop or a branch carries is on the mesh from the first round."""
-
-    def looped(weight, x):
-        def step(x, _):
-            return jax.lax.cond(x.sum() < 1e9, lambda x: x @ weight, jnp.tanh, x), None
-
-        return jax.lax.scan(step, x, length=2)[0]
-
-    assert_explicit(looped, WEIGHT_8, X, EVERY, ROWS)
-
-
-if __name__ == "__main__":
+def run(checks):
+    """Print what checks raise, as JSON."""
     assert len(jax.devices()) == 8
     errors = {}
     for name in sys.argv[1:]:
         try:
-            globals()[name]()
+            checks[name]()
         except Exception:
             errors[name] = traceback.format_exc()
     print(json.dumps(errors))
+
+
+if __name__ == "__main__":
+    run(globals())
