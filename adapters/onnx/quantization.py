@@ -177,7 +177,7 @@ def quantize(
     asked = parse_overrides(overrides)
     if not (statistics_or_data is None or isinstance(statistics_or_data, Mapping)):
         data = statistics_or_data
-    level = choose_level(recover, None if fake else data, rules)
+    level = choose_level(recover, data, formats)
     prepared = prepare(model, keep_existing=keep_existing, opset=formats.opset)
     selection = Selection(op_types, include, exclude)
     needed = plan_prepared(prepared, rules, selection)

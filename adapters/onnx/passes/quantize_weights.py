@@ -52,8 +52,12 @@ def quantize_weights(
             x_scale = qparams[x].scale
             axis, addend, values = channel_axis(node), bias(node), bias_values(node)
             # The product of two scales has no room in 16 bits.
-            if kernel.dtype == ir.DataType.FLOAT16 or not spec.bias_codes:
+            if kernel.dtype == ir.DataType.FLOAT16:
                 values = None
+            if addend is not None and values is not None:
+                finite(addend)
+            # Room for 32 bits is left even if no codes are asked for: onnxruntime makes
+            # some of the bias by itself, which 16-bit products would make overflow.
             stored = spec.store(
                 finite(kernel),
                 axis,
@@ -63,8 +67,7 @@ def quantize_weights(
             )
             index = node.inputs.index(kernel)
             node.replace_input_with(index, reader.read(node, kernel, stored))
-            if addend is not None and values is not None:
-                finite(addend)
+            if addend is not None and values is not None and spec.bias_codes:
                 stored = store_bias(values, x_scale * stored.scale)
                 node.replace_input_with(2, reader.read(node, addend, stored))
     return model

@@ -153,3 +153,21 @@ def test_weights_alone_may_be_float8(build, rng, run, weight):
         options = {"activation": "float", "weight": weight, "block": block}
         quantized = adapter.quantize(model, **options)
         assert sqnr(run(model, x), run(quantized, x)) > 20
+
+
+def test_biases_have_room_in_the_codes_that_onnxruntime_makes(build, rng, run):
+    w = rng.normal(size=(8, 4, 3, 3)).astype(np.float32) / 1000
+    b = rng.normal(size=8).astype(np.float32) * 9
+    model = build(
+        "float[1, 4, 9, 9] x",
+        "float[1, 8, 5, 5] y",
+        "{ c = Conv(x, w, b)  y = Conv<group = 8>(c, v) }",
+        w=w,
+        b=b,
+        v=np.ones((8, 1, 3, 3), np.float32),
+    )
+    data = [{"x": x} for x in rng.normal(size=(8, 1, 4, 9, 9)).astype(np.float32)]
+    options = {"activation": "int16", "weight": "int16"}
+    quantized = adapter.quantize(model, data, **options)
+    for merge in (False, True):
+        assert sqnr(run(model, data[0]), run(quantized, data[0], merge=merge)) > 60
