@@ -104,13 +104,17 @@ def contract_suite(session: nox.Session, library: str, *options: str) -> None:
     """Run the core's tests and those of its backends; fail if none is of `library`."""
     required = ("--require-library", library)
     others = (f"--ignore=tests/{folder}" for folder in OTHERS)
-    # What one process has compiled for JAX, the others read.
-    env = {
+    env = shared_by_processes(session)
+    session.run("pytest", "tests", *others, *SPREAD, *required, *options, env=env)
+
+
+def shared_by_processes(session: nox.Session) -> dict[str, str]:
+    """Return the environment in which JAX reads what another process has compiled."""
+    return {
         "JAX_COMPILATION_CACHE_DIR": str(Path(session.create_tmp()).resolve()),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
-    session.run("pytest", "tests", *others, *SPREAD, *required, *options, env=env)
 
 
 @nox.session
@@ -152,7 +156,8 @@ def torch(session: nox.Session) -> None:
 def jax(session: nox.Session) -> None:
     """Test the JAX adapter, its exports in ONNX Runtime."""
     install(session, ".[jax,onnx,cpu]", groups="test digits models networks")
-    session.run("pytest", "tests/adapters/jax", *SPREAD, *session.posargs)
+    env = shared_by_processes(session)
+    session.run("pytest", "tests/adapters/jax", *SPREAD, *session.posargs, env=env)
 
 
 @nox.session(reuse_venv=False)
