@@ -36,6 +36,8 @@ FRAMEWORKS = {
     "adapters/jax/onnx": {"numpy", "onnx_ir"},
     # Elements of weights, followed on the host while nothing is computed.
     "adapters/jax/uses.py": {"numpy"},
+    # The core's own work on them, and on what was seen, which is compiled by nobody.
+    "adapters/jax/recovery": {"numpy"},
     "adapters/jax/weight_qparams.py": {"numpy"},
     "adapters/onnx": {"numpy", "onnx_ir", "onnxscript", "onnxruntime"},
     "adapters/onnx/pillow.py": {"PIL"},

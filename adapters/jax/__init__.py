@@ -9,6 +9,7 @@ from qcore.adapters.jax.onnx.export import export_onnx
 from qcore.adapters.jax.parameters import dequantize, nbytes, quantize_params
 from qcore.adapters.jax.quantized_array import QuantizedArray
 from qcore.adapters.jax.quantized_dots import quantized_dots
+from qcore.adapters.jax.recovery.recover import Recovered, recover
 from qcore.adapters.jax.sites import Site, sites
 from qcore.adapters.jax.statistics import sync_statistics
 from qcore.adapters.jax.transforms import collect, fake_quant
@@ -18,6 +19,7 @@ __all__ = [
     "Config",
     "KVCache",
     "QuantizedArray",
+    "Recovered",
     "Site",
     "calibrate",
     "collect",
@@ -29,6 +31,7 @@ __all__ = [
     "nbytes",
     "quantize_params",
     "quantized_dots",
+    "recover",
     "sites",
     "sync_statistics",
     "weight_qparams",

@@ -103,17 +103,16 @@ class Interpreter:
             given = [read(atom) for atom in equation.invars]
             scope = str(equation.source_info.name_stack)
             with jax.named_scope(scope) if scope else nullcontext():
-                outputs, state = self._equation(
-                    equation, given, state, (*index, number)
-                )
+                outputs, state = self.compute(equation, given, state, (*index, number))
             values.update(zip(equation.outvars, outputs, strict=True))
             for variable in unused[number]:
                 del values[variable]
         return [read(atom) for atom in jaxpr.outvars], state
 
-    def _equation(
+    def compute(
         self, equation: core.JaxprEqn, inputs: list[Any], state: State, here: Index
     ) -> Found:
+        """Return the outputs of one equation, and the state after it."""
         if here in self.sites:
             return self.visitor.visit(here, equation, inputs, state)
         if not self._holds_site(here):

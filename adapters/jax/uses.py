@@ -33,6 +33,7 @@ _MOVED = frozenset(
         "reshape",
         "rev",
         "slice",
+        "split",
         "squeeze",
         "transpose",
     ]
@@ -68,7 +69,8 @@ class Use:
     part : Part
         Of the leaf.
     index : tuple of int or None
-        Of the product whose operand it is; None where it is used by anything else.
+        Of the equation whose operand it is, one of those asked for; None where it is
+        used by anything else.
     operand : int
         0 or 1.
     """
@@ -79,7 +81,10 @@ class Use:
 
 
 def uses_of(
-    jaxpr: core.Jaxpr, shapes: Sequence[tuple[int, ...] | None], /
+    jaxpr: core.Jaxpr,
+    shapes: Sequence[tuple[int, ...] | None],
+    primitives: frozenset[str] = PRIMITIVES,
+    /,
 ) -> list[Use]:
     """
     Return the uses of the inputs of a program.
@@ -90,13 +95,15 @@ def uses_of(
         The program.
     shapes : sequence of tuple of int or None
         Of each input that is of interest.
+    primitives : frozenset of str, optional
+        Those of the equations that are told; by default products.
     """
     inputs = [
         None if shape is None else Part(number, _numbered(shape))
         for number, shape in enumerate(shapes)
     ]
     found: list[Use] = []
-    outputs = _walk(jaxpr, inputs, (), found)
+    outputs = _walk(jaxpr, inputs, (), found, primitives)
     return [*found, *_otherwise(outputs)]
 
 
@@ -109,7 +116,11 @@ def _otherwise(given: Sequence[Part | None]) -> Iterator[Use]:
 
 
 def _walk(
-    jaxpr: core.Jaxpr, inputs: Sequence[Part | None], index: Index, found: list[Use]
+    jaxpr: core.Jaxpr,
+    inputs: Sequence[Part | None],
+    index: Index,
+    found: list[Use],
+    primitives: frozenset[str],
 ) -> list[Part | None]:
     """Return the outputs of a program that are parts, and add uses to `found`."""
     known = dict(zip(jaxpr.invars, inputs, strict=True))
@@ -122,7 +133,7 @@ def _walk(
         given = [part(atom) for atom in equation.invars]
         if not any(given):
             continue
-        if name in PRIMITIVES:
+        if name in primitives:
             found.extend(
                 Use(held, here, operand)
                 for operand, held in enumerate(given)
@@ -132,9 +143,10 @@ def _walk(
             known.update(zip(equation.outvars, given, strict=True))
         elif name in _MOVED and _are_known(equation):
             assert given[0] is not None
-            known[equation.outvars[0]] = _moved(equation, given[0])
+            parts = _moved(equation, given[0])
+            known.update(zip(equation.outvars, parts, strict=True))
         else:
-            outputs = _inside(equation, given, here, found)
+            outputs = _inside(equation, given, here, found, primitives)
             known.update(zip(equation.outvars, outputs, strict=True))
     return [part(atom) for atom in jaxpr.outvars]
 
@@ -144,20 +156,27 @@ def _are_known(equation: core.JaxprEqn) -> bool:
     return all(isinstance(atom, core.Literal) for atom in equation.invars[1:])
 
 
-def _moved(equation: core.JaxprEqn, part: Part) -> Part:
+def _moved(equation: core.JaxprEqn, part: Part) -> list[Part]:
     others = [atom.val for atom in equation.invars[1:]]  # type: ignore[union-attr]
 
     def move(elements: Any) -> Any:
-        return bound(equation, [elements, *others])[0]
+        return bound(equation, [elements, *others])
 
     for _ in range(part.rounds):
         move = jax.vmap(move)
     with jax.ensure_compile_time_eval():
-        return replace(part, elements=np.asarray(move(part.elements)))
+        return [
+            replace(part, elements=np.asarray(elements))
+            for elements in move(part.elements)
+        ]
 
 
 def _inside(
-    equation: core.JaxprEqn, given: list[Part | None], here: Index, found: list[Use]
+    equation: core.JaxprEqn,
+    given: list[Part | None],
+    here: Index,
+    found: list[Use],
+    primitives: frozenset[str],
 ) -> list[Part | None]:
     """Return the outputs of an equation that may hold programs."""
     name = equation.primitive.name
@@ -170,7 +189,7 @@ def _inside(
     for number, (body, inputs) in enumerate(bodies_with(equation, given, None)):
         seen |= {id(part) for part in inputs}
         rows = _rows(equation, inputs) if name == "scan" else inputs
-        outputs = _walk(body, rows, (*here, number), found)
+        outputs = _walk(body, rows, (*here, number), found, primitives)
         if name in INLINE:
             return outputs
         found.extend(_otherwise(outputs))

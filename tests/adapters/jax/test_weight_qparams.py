@@ -40,12 +40,17 @@ def halves(w, x):
     return (x @ w[:, :8]) * (x @ w[:, 8:])
 
 
+def split(w, x):
+    return jnp.multiply(*(x @ part for part in jnp.split(w, 2, 1)))
+
+
 CASES = {
     "direct": (lambda w, x: x @ w, (16, 6), (1,)),
     "transposed": (lambda w, x: x @ w.T, (6, 16), (0,)),
     "heads": (lambda w, x: jnp.einsum("bd,dhe->bhe", x, w), (16, 3, 2), (1, 2)),
     "merged": (lambda w, x: x @ w.reshape(16, 6), (16, 3, 2), (1, 2)),
     "sliced": (halves, (16, 16), (1,)),
+    "split": (split, (16, 16), (1,)),
     "of a loop": (looped, (3, 16, 16), (0, 2)),
     "convolution": (convolution, (3, 3, 1, 6), (3,)),
     "twice": (lambda w, x: x @ w @ w, (16, 16), (1,)),

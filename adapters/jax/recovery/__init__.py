@@ -1,0 +1,1 @@
+"""What wins back accuracy that quantization has cost a function."""

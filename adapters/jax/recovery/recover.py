@@ -1,0 +1,190 @@
+"""Give a function back what rounding has cost it, layer by layer.
+
+Each layer is looked at on what the quantized ones before it make of the data. Its
+weights are rounded so that its output changes least ("GPTQ", arXiv:2210.17323), and its
+bias then takes out the mean error that is left ("Data-Free Quantization Through Weight
+Equalization and Bias Correction", arXiv:1906.04721).
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from inspect import Parameter, signature
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qcore import QParams
+from qcore.adapters.jax.arguments import check_function
+from qcore.adapters.jax.calibration import settled_qparams
+from qcore.adapters.jax.config import Config, as_config
+from qcore.adapters.jax.given import by_site
+from qcore.adapters.jax.plans import by_index
+from qcore.adapters.jax.program import FIRST_OF_SEVERAL, Program, is_array, traced
+from qcore.adapters.jax.recovery.flat import Flat, flatten
+from qcore.adapters.jax.recovery.layer_by_layer import new_leaves
+from qcore.adapters.jax.recovery.layers import find_layers
+from qcore.adapters.jax.recovery.together import check_alike
+from qcore.errors import NoDataError, QuantError
+from qcore.statistics import Statistics
+
+
+class Recovered(NamedTuple):
+    """What `recover` gives back.
+
+    Attributes
+    ----------
+    params : pytree
+        As they were given, other numbers in the place of some.
+    qparams : dict
+        By names of sites; those of all weights that were rounded are among them, under
+        which `fake_quant` and `quantize_params` find the very codes that were chosen.
+    left : dict
+        What could not be done, and why, by names of the sites of weights.
+    """
+
+    params: Any
+    qparams: dict[str, QParams]
+    left: dict[str, str]
+
+
+def recover(
+    f: Callable[..., Any],
+    config: Any = None,
+    qparams: Mapping[str, QParams | Statistics] | None = None,
+    /,
+) -> Callable[[Any, Iterable[Any]], Recovered]:
+    """
+    Return a function from parameters and data to parameters that lose less.
+
+    Weights become what codes stand for that change the output of their layer least.
+    Where nothing but one parameter for each output is added to a product, that bias
+    then takes out the mean error that is left; elsewhere it stays.
+
+    Parameters
+    ----------
+    f, config, qparams
+        As of `fake_quant`. One argument alone holds the weights.
+
+    Returns
+    -------
+    callable
+        Takes the argument of `f` that holds the weights, and an iterable over calls:
+        for each a tuple of the other arguments, by position, or the only other one.
+        It gives `Recovered`. What layers make of all calls is held in memory at once.
+        Nothing is compiled as a whole, and it can be no part of what JAX compiles.
+
+        Weights stay that several products share, or that are used otherwise, too; that
+        are no mere layout of parameters; and those inside of loops and branches, whose
+        data are quantized nevertheless.
+
+    Raises
+    ------
+    TypeError
+        If `f` is no function, or qparams are something else.
+    QuantError
+        By the function, as by that of `fake_quant`; or if calls differ in more than
+        shapes, several arguments are weights, or no weight can be recovered: says why.
+    NoDataError
+        If there is no call.
+    NonFiniteError
+        If a product is NaN or infinite; names it.
+    """
+    check_function(f)
+    config = as_config(config)
+    given = by_site(qparams, "qparams")
+    where = _place(f, config)
+
+    def recovered(params: Any, data: Iterable[Any], /) -> Recovered:
+        calls = [x if isinstance(x, tuple) else (x,) for x in data]
+        if not calls:
+            raise NoDataError("`data` must hold the arguments of at least one call.")
+        programs = _programs(f, where, params, calls)
+        leaves = programs[0].leaves
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+            raise QuantError(
+                "parameters and data must be arrays whose values are known; they are "
+                "traced by a transform of JAX around this."
+            )
+        flats = _flats(programs)
+        plans, used = settled_qparams(programs[0], config, given)
+        layers, left = find_layers(programs[0], flats[0], plans)
+        if not layers:
+            raise QuantError(
+                "`f` must have a weight that can be recovered; "
+                + ("it has none." if not left else f"{_listed(left)}.")
+            )
+        found, weights = new_leaves(programs, flats, layers, by_index(plans), used)
+        left |= {
+            layer.name: "has no bias of its own, so that its mean error stays"
+            for layer in layers
+            if layer.bias is None
+        }
+        return Recovered(_with(params, programs[0], found), {**used, **weights}, left)
+
+    return recovered
+
+
+def _place(f: Callable[..., Any], config: Config) -> int | str:
+    """Return where the argument is that holds the weights, or its name."""
+    given = config.weights
+    if given is FIRST_OF_SEVERAL:
+        return 0
+    held = [given] if isinstance(given, int | str) else list(given or ())
+    if len(held) != 1:
+        raise QuantError(
+            f"`weights` must name the one argument that holds all; got {given!r}."
+        )
+    place: int | str = held[0]
+    if isinstance(place, str):
+        parameters = signature(f).parameters
+        one = parameters.get(place)
+        if one is not None and one.kind is not Parameter.KEYWORD_ONLY:
+            return list(parameters).index(place)
+    return place
+
+
+def _programs(
+    f: Callable[..., Any],
+    where: int | str,
+    params: Any,
+    calls: Sequence[tuple[Any, ...]],
+) -> list[Program]:
+    found = []
+    for others in calls:
+        if isinstance(where, str):
+            found.append(traced(f, where, others, {where: params}))
+            continue
+        place = where if where >= 0 else len(others) + 1 + where
+        args = (*others[:place], params, *others[place:])
+        found.append(traced(f, place, args, {}))
+    return found
+
+
+def _flats(programs: Sequence[Program]) -> list[Flat]:
+    flats = [flatten(program.closed) for program in programs]
+    check_alike(flats)
+    return flats
+
+
+def _listed(left: Mapping[str, str]) -> str:
+    return "; ".join(f"{name} {reason}" for name, reason in left.items())
+
+
+def _with(params: Any, program: Program, new: Mapping[int, np.ndarray]) -> Any:
+    """Return parameters with other leaves, where they were."""
+    numbers = iter(n for n, held in enumerate(program.is_weight) if held)
+    leaves, tree = jax.tree.flatten(params)
+    found = []
+    for leaf in leaves:
+        number = next(numbers) if is_array(leaf) else None
+        values = None if number is None else new.get(number)
+        found.append(leaf if values is None else _like(leaf, values))
+    return jax.tree.unflatten(tree, found)
+
+
+def _like(leaf: Any, values: np.ndarray) -> Any:
+    """Return values as a leaf of the kind and on the devices of another."""
+    if isinstance(leaf, np.ndarray):
+        return values
+    return jax.device_put(jnp.asarray(values), leaf.sharding)
