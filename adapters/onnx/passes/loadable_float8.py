@@ -9,15 +9,20 @@ the very same numbers.
 2. It merges a MatMul with the DequantizeLinear of both operands, and cannot load that
    ("Type 'tensor(float8e4m3fn)' of input parameter of operator (MatMulIntegerToFloat)
    is invalid"): here Cast and Mul dequantize the second operand.
+3. It moves a QuantizeLinear ahead of a Transpose and others, which have no kernel for
+   codes of float8: here Max stands between, with the lowest number that has a code.
 """
 
 import numpy as np
 import onnx_ir as ir
 
+from qcore import parse_format
 from qcore.adapters.onnx.clamps import CLAMPS
+from qcore.adapters.onnx.constants import array_of, is_constant
 from qcore.adapters.onnx.names import Names
 from qcore.adapters.onnx.operands import is_standard
 from qcore.adapters.onnx.replacement import Replacement
+from qcore.adapters.onnx.sharing import moves
 
 _FLOAT8S = (ir.DataType.FLOAT8E4M3FN, ir.DataType.FLOAT8E5M2)
 
@@ -26,13 +31,39 @@ def loadable_float8(model: ir.Model) -> ir.Model:
     """Return the model with nothing around float8 that onnxruntime merges."""
     names = Names(model.graph)
     for node in list(model.graph):
-        if is_standard(node, *CLAMPS) and _becomes_float8(node.outputs[0]):
+        if node.op_type == "QuantizeLinear" and _is_moved(node):
+            _hold(Replacement(model.graph, names, node))
+        elif is_standard(node, *CLAMPS) and _becomes_float8(node.outputs[0]):
             _split(Replacement(model.graph, names, node))
         elif is_standard(node, "MatMul"):
             read = [_dequantizing_float8(value) for value in node.inputs]
             if all(read) and read[1] is not None:
                 node.replace_input_with(1, _cast(model.graph, names, node, read[1]))
     return model
+
+
+def _is_moved(node: ir.Node) -> bool:
+    """Return whether a node of float8 codes follows one that only moves values."""
+    x = node.inputs[0]
+    producer = None if x is None else x.producer()
+    is_float8 = node.outputs[0].dtype in _FLOAT8S
+    return is_float8 and producer is not None and moves(producer)
+
+
+def _hold(new: Replacement) -> None:
+    """Put a Max that changes no code in front of a QuantizeLinear."""
+    x, scale = new.node.inputs[:2]
+    dtype = new.node.outputs[0].dtype
+    assert x is not None
+    assert is_constant(scale)
+    assert dtype is not None
+    step = array_of(scale)
+    lowest = -step * step.dtype.type(parse_format(dtype.numpy().name).max)
+    held = new.add("Max", [x, new.constant("lowest", lowest)])
+    held.shape = x.shape
+    (node,) = new.nodes
+    new.graph.insert_before(new.node, node)
+    new.node.replace_input_with(0, held)
 
 
 def _becomes_float8(value: ir.Value) -> bool:
