@@ -14,6 +14,7 @@ from qcore.adapters.torch.kv_cache.cache import KVCache
 from qcore.adapters.torch.onnx.export import enable_onnx_export, export_onnx
 from qcore.adapters.torch.quantize import quantize
 from qcore.adapters.torch.recovery.biases import correct_biases
+from qcore.adapters.torch.recovery.recover import recover
 from qcore.adapters.torch.rewriting.functional_hook import quantize_functions
 from qcore.adapters.torch.rewriting.residuals import quantize_residuals
 from qcore.adapters.torch.saving.files import restore, save, saved_config
@@ -40,6 +41,7 @@ __all__ = [
     "quantize_functions",
     "quantize_residuals",
     "read_config",
+    "recover",
     "restore",
     "save",
     "saved_config",

@@ -5,10 +5,11 @@ from typing import Any
 
 from torch import nn
 
+from qcore.adapters.recovery_levels import LEVELS, Level
 from qcore.adapters.torch.calibration.model import ForwardLoop, calibrate, check_loop
 from qcore.adapters.torch.configuration.reading import read_config
 from qcore.adapters.torch.given_model import check_model
-from qcore.adapters.torch.recovery.biases import correct_biases
+from qcore.adapters.torch.recovery.recover import recover as recovered
 from qcore.adapters.torch.rewriting.replacing import replace_modules
 
 
@@ -18,7 +19,7 @@ def quantize(
     forward_loop: ForwardLoop | None = None,
     *,
     strict: bool = True,
-    recover: bool = False,
+    recover: bool | Level = False,
 ) -> nn.Module:
     """
     Quantize a model: put quantized modules into it and calibrate them.
@@ -38,9 +39,9 @@ def quantize(
         are quantized by the range of each tensor until the model is calibrated.
     strict : bool, optional
         As of `calibrate`.
-    recover : bool, optional
+    recover : bool or {"none", "bias", "gptq", "full"}, optional
         Win back accuracy that calibration alone leaves, on the same data, see
-        `correct_biases`. The data is then held in memory.
+        `recovery.recover.recover`; true is ``"full"``. The data is then held in memory.
 
     Returns
     -------
@@ -52,21 +53,31 @@ def quantize(
     TypeError, ValueError
         If the configuration is not valid; nothing is changed then.
     NonFiniteError, NoDataError
-        As `calibrate` and, if asked to recover, `correct_biases`.
+        As `calibrate` and, if asked to recover, `recover`.
     """
     check_model(model)
-    if not isinstance(recover, bool):
-        raise TypeError(f"`recover` must be True or False; got {recover!r}.")
+    level = _level(recover)
     if forward_loop is not None:
         check_loop(forward_loop)
-    elif recover:
+    elif level != "none":
         raise TypeError("`forward_loop` must be given to recover accuracy; got None.")
     read = read_config(config)
-    if recover and isinstance(forward_loop, Iterator):
+    if level != "none" and isinstance(forward_loop, Iterator):
         forward_loop = list(forward_loop)  # it is gone through twice
     quantized = replace_modules(model, read).model
     if read.calibrates:
         calibrate(quantized, forward_loop, strict=strict)
-    if forward_loop is not None and recover:
-        correct_biases(quantized, forward_loop)
+    if forward_loop is not None:
+        recovered(quantized, forward_loop, level=level)
     return quantized
+
+
+def _level(recover: bool | Level) -> Level:
+    if isinstance(recover, bool):
+        return "full" if recover else "none"
+    for level in LEVELS:
+        if level == recover:
+            return level
+    raise TypeError(
+        f"`recover` must be True, False or one of {', '.join(LEVELS)}; got {recover!r}."
+    )

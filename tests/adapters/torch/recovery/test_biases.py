@@ -92,7 +92,7 @@ def test_how_the_data_is_cut_does_not_matter(data: list[torch.Tensor]) -> None:
     found = []
     for batches in ways:
         torch.manual_seed(3)
-        one = quantize(Residual().eval(), COARSE, batches, recover=True)
+        one = quantize(Residual().eval(), COARSE, batches, recover="bias")
         found.append([p.detach() for n, p in one.named_parameters() if "bias" in n])
     for other in found[1:]:
         for a, b in zip(found[0], other, strict=True):
@@ -176,14 +176,14 @@ def test_tensors_may_be_written_into(
         for batch in data:
             model(room.copy_(batch))
 
-    expected = quantize(copy.deepcopy(model), COARSE, data, recover=True)
+    expected = quantize(copy.deepcopy(model), COARSE, data, recover="bias")
     if kind == "model":
         model.register_forward_pre_hook(lambda _, args: args[0].mul_(2))
         given = [batch / 2 for batch in data]
         quantize(model, COARSE, [batch.clone() for batch in given])
         correct_biases(model, given)
     else:
-        quantize(model, COARSE, loop, recover=True)
+        quantize(model, COARSE, loop, recover="bias")
     for a, b in zip(model.parameters(), expected.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -239,7 +239,11 @@ def test_an_output_that_is_not_finite_names_its_layer(
         (lambda m: correct_biases(m, 5), TypeError, "must be callable, or an iterable"),
         (lambda _: correct_biases(5, []), TypeError, "must be a torch.nn.Module"),
         (lambda m: quantize(m, recover=True), TypeError, "must be given to recover"),
-        (lambda m: quantize(m, recover="no"), TypeError, "must be True or False; got"),
+        (
+            lambda m: quantize(m, recover="no"),
+            TypeError,
+            "must be True, False or one of",
+        ),
         (
             lambda m: correct_biases(m, [torch.zeros(0, 2, 6, 6)]),
             NoDataError,
