@@ -178,6 +178,16 @@ def recovery(command: Container, more: Container) -> None:
         help="win accuracy back: none, bias, gptq or full (the default)",
     )
     more.add_argument(
+        "--smooth",
+        metavar="A",
+        nargs="?",
+        const=True,
+        default=False,
+        type=float,
+        help="for transformers: move outliers of inputs into weights, 0 to 1 of "
+        "them (0.75)",
+    )
+    more.add_argument(
         "--memory",
         metavar="MB",
         type=_positive,

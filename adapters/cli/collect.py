@@ -2,42 +2,39 @@
 
 from argparse import Namespace
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from qcore.adapters import onnx
 from qcore.adapters.cli.arguments import selected
-from qcore.adapters.cli.samples import samples, told
+from qcore.adapters.cli.samples import samples
 from qcore.adapters.onnx.progress import sample_bar
 from qcore.statistics import Statistics
 
 
-@dataclass(frozen=True)
-class Collected:
-    """Statistics of a model's activations by tensor, and of what samples they are."""
+class Counted:
+    """Follows samples, silently or with a bar, and knows how many they were."""
 
-    statistics: dict[str, Statistics]
-    told: str
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet = quiet
+        self.used = 0
+
+    def __call__(self, given: Iterable[Any], total: int | None) -> Iterable[Any]:
+        """Yield the samples."""
+        self.used = 0
+        for sample in given if self.quiet else sample_bar(given, total):
+            self.used += 1
+            yield sample
 
 
-def collect(arguments: Namespace) -> Collected:
+def collect(arguments: Namespace, counted: Counted) -> dict[str, Statistics]:
     """Return the statistics of the model's activations."""
     options: dict[str, Any] = selected(arguments)
     if arguments.bins:
         options["bins"] = arguments.bins
-    used = 0
-
-    def progress(given: Iterable[Any], total: int | None) -> Iterable[Any]:
-        nonlocal used
-        for sample in given if arguments.quiet else sample_bar(given, total):
-            used += 1
-            yield sample
-
-    statistics = onnx.calibrate(
+    return onnx.calibrate(
         arguments.model,
         samples(arguments),
         samples=arguments.samples,
-        progress=progress,
+        progress=counted,
         **options,
     )
-    return Collected(statistics, told(arguments, used))

@@ -113,22 +113,22 @@ def calibrate(
 
 def calibrate_prepared(
     model: ir.Model,
-    data: Data,
+    data: Data | Held,
     tensors: Collection[str],
     *,
     samples: int | None = None,
     statistics: Kind = Histogram,
     progress: Progress | None = None,
-    held: Held | None = None,
     options: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Statistics]:
-    """Return statistics by tensor, of a model that `prepare` gave.
-
-    Samples that are needed once more go to `held`.
-    """
+    """Return statistics by tensor, of a model that `prepare` gave."""
     inputs = inputs_of(model.graph)
     watched = _find(model.graph, tensors)
-    feeds, total = pick_samples(open_feeds(data, inputs), samples)
+    feeds, total = (
+        (data.numbered(), len(data))
+        if isinstance(data, Held)
+        else pick_samples(open_feeds(data, inputs), samples)
+    )
     states: dict[str, Any] = {}
     number = None
 
@@ -146,8 +146,6 @@ def calibrate_prepared(
         for number, sample in (progress or sample_bar)(feeds, total):
             place = f"in sample {number}"
             feed = conform(sample, inputs, place)
-            if held is not None:
-                held.add_sample(feed)
             for name, state in pool.map(fold, watch(feed, place).items()):
                 _check_finite(state, name, place, feed)
                 states[name] = state

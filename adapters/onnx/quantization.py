@@ -33,6 +33,7 @@ from qcore.adapters.onnx.recovery.level import choose_level
 from qcore.adapters.onnx.recovery.recover import recover_layers
 from qcore.adapters.onnx.recovery.samples import hold_samples
 from qcore.adapters.onnx.selection import Selection
+from qcore.adapters.onnx.smoothing import check_smooth, smooth_layers
 from qcore.adapters.onnx.stored_operands import multiplied_tensors
 from qcore.adapters.onnx.tailoring import tailor
 from qcore.adapters.onnx.targets import DYNAMIC, FLOAT, find_target
@@ -61,6 +62,7 @@ def quantize(
     exclude: Collection[str] = (),
     keep_existing: bool = False,
     overrides: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    smooth: bool | float = False,
     recover: str | None = None,
     data: Data | None = None,
     samples: int | None = None,
@@ -136,6 +138,10 @@ def quantize(
         ``format``, ``symmetric``, ``method`` with its options beside, or ``range``, the
         ends, such as ``{"image": {"range": (0, 1)}}``. The first pattern that fits a
         name holds.
+    smooth : bool or float, optional
+        Move outliers of the inputs of matrices into the weights, channel by channel:
+        so much of them, from 0 to 1, or 0.75 if true. For transformers, which have such
+        channels; it takes data.
     recover : {"none", "bias", "gptq", "full"}, optional
         What is done about the errors of rounding, layer by layer, by running the
         quantized model on the data once more: biases take out the mean error, and with
@@ -178,20 +184,22 @@ def quantize(
     if not (statistics_or_data is None or isinstance(statistics_or_data, Mapping)):
         data = statistics_or_data
     level = choose_level(recover, data, formats)
+    check_smooth(smooth, statistics_or_data)
     prepared = prepare(model, keep_existing=keep_existing, opset=formats.opset)
     selection = Selection(op_types, include, exclude)
     needed = plan_prepared(prepared, rules, selection)
     refuse_idle(needed, rules)
     tailor(prepared.graph, needed, rules, asked, recipe)
     with holding(memory) as held:
+        source = statistics_or_data
+        if data is not None and (level != "none" or smooth is not False):
+            hold_samples(held, data, inputs_of(prepared.graph), samples)
+            source = held if data is statistics_or_data else source
+        if smooth is not False:
+            prepared = smooth_layers(prepared, needed, held, smooth, progress)
+            needed = plan_prepared(prepared, rules, selection)
         statistics = _statistics(
-            prepared,
-            needed,
-            formats,
-            statistics_or_data,
-            samples=samples,
-            progress=progress,
-            held=None if level == "none" else held,
+            prepared, needed, formats, source, samples=samples, progress=progress
         )
         plan = needed
         if formats.needs_data:
@@ -201,10 +209,13 @@ def quantize(
         original = prepared.clone()
         quantized = _rewritten(prepared, plan, formats, statistics, recipes, weights)
         if level != "none":
-            if data is not None and data is not statistics_or_data:
-                hold_samples(held, data, inputs_of(prepared.graph), samples)
             recover_layers(
-                quantized, original, held, level=level, bias_codes=rules.bias_codes
+                quantized,
+                original,
+                held,
+                level=level,
+                bias_codes=rules.bias_codes,
+                bar=progress is None,
             )
     return to_proto(clean(quantized))
 
@@ -256,11 +267,10 @@ def _statistics(
     model: ir.Model,
     plan: Plan,
     formats: Formats,
-    given: Mapping[str, Statistics] | Data | None,
+    given: Mapping[str, Statistics] | Data | Held | None,
     *,
     samples: int | None,
     progress: Progress | None,
-    held: Held | None,
 ) -> Mapping[str, Statistics]:
     """Return statistics as they were given, or of the data that was given."""
     if given is None:
@@ -273,7 +283,7 @@ def _statistics(
     if not isinstance(given, Mapping):
         sources = plan.sources or multiplied_tensors(model.graph, plan)
         return calibrate_prepared(
-            model, given, sources, samples=samples, progress=progress, held=held
+            model, given, sources, samples=samples, progress=progress
         )
     for name, state in given.items():
         if not isinstance(state, Statistics):

@@ -2,18 +2,17 @@
 
 from argparse import Namespace
 from collections.abc import Iterator
-from typing import Any
 
 import qcore
 from qcore.adapters import onnx
 from qcore.adapters.cli.arguments import method_options, overridden, selected
-from qcore.adapters.cli.collect import collect
+from qcore.adapters.cli.collect import Counted, collect
 from qcore.adapters.cli.errors import BadInputError, UsageError
 from qcore.adapters.cli.foretold import foretold
 from qcore.adapters.cli.method import check_method
 from qcore.adapters.cli.output import check_output, given_files
 from qcore.adapters.cli.planned import planned
-from qcore.adapters.cli.samples import samples
+from qcore.adapters.cli.samples import samples, told
 from qcore.adapters.cli.sweeping import choose, find_judge, scores
 from qcore.adapters.cli.units import size
 from qcore.adapters.codes import CODES
@@ -54,19 +53,33 @@ def run(arguments: Namespace) -> Iterator[str]:
         yield from foretold(arguments, plan, Recipe(spec, arguments.method, options))
         return
     judge = find_judge(arguments)
+    counted = Counted(quiet=arguments.quiet)
     has_data = bool(arguments.data or arguments.reader)
-    collected = collect(arguments) if has_data else None
-    seen = collected.statistics if collected else statistics
+    smooths = arguments.smooth is not False
+    recovers = has_data and arguments.recover != "none"
+    if smooths and (judge or arguments.bins):
+        raise BadInputError("--smooth must come without --evaluate and --bins.")
+    # Smoothing makes another model, which statistics of this one do not fit.
+    if has_data and not smooths:
+        statistics = collect(arguments, counted)
     common = {
         "weight_method": arguments.weight_method,
         "overrides": overridden(arguments),
         **how,
         **selected(arguments),
     }
-    found = choose(judge, arguments, seen or {}, common) if judge else None
+    found = choose(judge, arguments, statistics or {}, common) if judge else None
     best = found.trials[0].options if found else {"method": arguments.method, **options}
     quantized = onnx.quantize(
-        model, seen, **{**common, **best}, **_recovered(arguments, formats)
+        model,
+        samples(arguments) if has_data and smooths else statistics,
+        smooth=arguments.smooth,
+        recover=arguments.recover,
+        data=samples(arguments) if recovers else None,
+        samples=arguments.samples,
+        memory=arguments.memory << 20,
+        progress=counted if arguments.quiet or smooths else None,
+        **{**common, **best},
     )
     onnx.save(quantized, output)
     if not arguments.quiet:
@@ -75,24 +88,9 @@ def run(arguments: Namespace) -> Iterator[str]:
             yield ""
         done = _done(plan, formats, arguments.activation)
         yield f"{output}: {done}; {size(output.stat().st_size)}."
-        if collected:
-            yield collected.told
+        if has_data:
+            yield told(arguments, counted.used)
         yield from map(str, plan.kept_float)
-
-
-def _recovered(arguments: Namespace, formats: Formats) -> dict[str, Any]:
-    """Return how the errors of rounding are dealt with, and the data for that."""
-    has_data = bool(arguments.data or arguments.reader)
-    able = has_data and not formats.fake and formats.target.mode != "dynamic"
-    level = arguments.recover or ("full" if able else "none")
-    if level == "none":
-        return {"recover": level}
-    return {
-        "recover": level,
-        "data": samples(arguments) if has_data else None,
-        "samples": arguments.samples,
-        "memory": arguments.memory << 20,
-    }
 
 
 def _done(plan: onnx.Plan, formats: Formats, activation: str | None) -> str:

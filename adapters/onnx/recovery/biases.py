@@ -49,10 +49,20 @@ def set_bias(
     elif old is None and bias_codes and _has_integer_kernel(layer):
         new = _coded(graph, layer, values)
     else:
-        names, name = Names(graph), f"{layer.name}_bias"
-        new = add_constant(graph, names, name, _floats(layer, values))
+        new = _in_floats(graph, layer, old, _floats(layer, values))
     layer.node.resize_inputs(3)
     layer.node.replace_input_with(2, new)
+
+
+def _in_floats(
+    graph: ir.Graph, layer: Layer, old: ir.Value | None, values: np.ndarray
+) -> ir.Value:
+    """Return a bias in floats: the old one, if nothing else reads it."""
+    if is_constant(old) and len(old.uses()) == 1:
+        old.const_value = ir.tensor(values, name=old.name)
+        old.shape = ir.Shape(values.shape)
+        return old
+    return add_constant(graph, Names(graph), f"{layer.name}_bias", values)
 
 
 def can_set_bias(layer: Layer, channels: int) -> bool:

@@ -25,6 +25,7 @@ class Held:
     def __init__(self, folder: Path, memory: int) -> None:
         self.folder, self.memory = folder, memory
         self.samples: list[dict[str, np.ndarray | Path]] = []
+        self.numbers: list[int] = []
         self._files = 0
 
     def __len__(self) -> int:
@@ -34,8 +35,15 @@ class Held:
         for sample, arrays in enumerate(self.samples):
             yield {name: self.get(sample, name) for name in arrays}
 
-    def add_sample(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Hold the inputs of one more sample."""
+    def numbered(self) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """Yield each sample with the number that it has in the data."""
+        return zip(self.numbers, self, strict=True)
+
+    def add_sample(
+        self, arrays: Mapping[str, np.ndarray], number: int | None = None
+    ) -> None:
+        """Hold the inputs of one more sample, whose number in the data may be told."""
+        self.numbers.append(len(self) if number is None else number)
         self.samples.append({})
         for name, array in arrays.items():
             self.put(len(self.samples) - 1, name, array)

@@ -4,6 +4,10 @@ Each layer is looked at on what the quantized ones before it make of the samples
 weights are rounded so that its output changes least ("GPTQ", arXiv:2210.17323), and its
 bias then takes out the mean error that is left ("Data-Free Quantization Through Weight
 Equalization and Bias Correction", arXiv:1906.04721).
+
+The bias of a MatMul, which is what transformers multiply tokens by, takes out what its
+own weights err, and not what came before: the mean of that is the error of a few tokens
+with huge values, which all others would be shifted by.
 """
 
 import numpy as np
@@ -14,7 +18,7 @@ from qcore.adapters.onnx.recovery.biases import add_behind, can_set_bias, set_bi
 from qcore.adapters.onnx.recovery.geometry import Geometry
 from qcore.adapters.onnx.recovery.held import Held
 from qcore.adapters.onnx.recovery.inputs import gram_of_inputs
-from qcore.adapters.onnx.recovery.layers import PRODUCTS, Layer, layers
+from qcore.adapters.onnx.recovery.layers import PRODUCTS, layers
 from qcore.adapters.onnx.recovery.outputs import mean_outputs
 from qcore.adapters.onnx.recovery.rounding import round_weight, rounded_weight
 from qcore.adapters.onnx.recovery.stage_run import run_stage
@@ -33,6 +37,7 @@ def recover_layers(
     *,
     level: Level,
     bias_codes: bool,
+    bar: bool,
 ) -> None:
     """
     Change weights and biases of a quantized model in place.
@@ -49,6 +54,8 @@ def recover_layers(
         Biases alone, or weights too.
     bias_codes : bool
         Whether the runtime wants biases in 32-bit codes.
+    bar : bool
+        Whether a terminal shall show how long it takes.
     """
     weights = {
         str(node.name): value
@@ -64,9 +71,10 @@ def recover_layers(
         layer.name: Geometry(floats[layer.name], extents_of(weights[layer.name]))
         for layer in found
     }
-    means = mean_outputs(float_model, geometries, held, most)
+    convolutions = {n: g for n, g in geometries.items() if g.node.op_type != "MatMul"}
+    means = mean_outputs(float_model, convolutions, held, most)
     ran: set[ir.Node] = set()
-    for layer in terminal_bar(found, "recovering", "layer"):
+    for layer in terminal_bar(found, "recovering", "layer") if bar else found:
         stage = next_stage(model.graph, ran, layer.node)
         run_stage(model, stage, held)
         ran.update(stage.nodes)
@@ -75,15 +83,12 @@ def recover_layers(
         gram = gram_of_inputs(layer, geometry, held, most)
         if level != "bias":
             round_weight(layer, geometry, array_of(weights[layer.name]), gram)
-        products = geometry.products(rounded_weight(layer, geometry), gram.mean)
-        _correct(model.graph, layer, means[layer.name] - products, bias_codes)
-
-
-def _correct(
-    graph: ir.Graph, layer: Layer, shift: np.ndarray, bias_codes: bool
-) -> None:
-    """Take the mean error out of a layer's output, where its bias can be changed."""
-    if layer.node.op_type == "MatMul":
-        add_behind(graph, layer, shift)
-    elif can_set_bias(layer, shift.size):
-        set_bias(graph, layer, shift, bias_codes=bias_codes)
+        rounded = rounded_weight(layer, geometry)
+        if layer.node.op_type == "MatMul":
+            before = geometry.by_output(array_of(weights[layer.name]))
+            change = before.astype(np.float64) - rounded
+            add_behind(model.graph, layer, geometry.products(change, gram.mean))
+            continue
+        bias = means[layer.name] - geometry.products(rounded, gram.mean)
+        if can_set_bias(layer, bias.size):
+            set_bias(model.graph, layer, bias, bias_codes=bias_codes)

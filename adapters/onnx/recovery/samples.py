@@ -22,6 +22,6 @@ def hold_samples(
     """
     feeds, _ = pick_samples(open_feeds(data, inputs), samples)
     for number, sample in feeds:
-        held.add_sample(conform(sample, inputs, f"in sample {number}"))
+        held.add_sample(conform(sample, inputs, f"in sample {number}"), number)
     if not len(held):
         raise QuantError("`data` must hold at least one sample; it has none.")

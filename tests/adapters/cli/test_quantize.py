@@ -283,3 +283,26 @@ def test_rounded_floats_are_written(
         assert (result.code, result.err) == (0, "")
         assert f"compute in floats, rounded to {options[1]};" in result.out
         onnx.checker.check_model(output, full_check=True)
+
+
+@pytest.mark.parametrize(("flags", "amount"), [((), True), ((0.5,), 0.5)])
+def test_inputs_are_smoothed_if_asked(
+    qcore, model: Path, data: Path, tmp_path: Path, flags: tuple, amount: object
+) -> None:
+    output = tmp_path / "out.onnx"
+    how = ("--recover", "none", "--smooth", *flags)
+    said = qcore("quantize", model, "--data", data, "-o", output, *how)
+    assert said.code == 0
+    assert "Calibrated on 8 samples" in said.out
+    wanted = adapter.quantize(model, data, smooth=amount, recover="none")
+    assert onnx.load(output) == wanted
+
+
+def test_smoothing_goes_without_a_choice_of_methods(
+    qcore, model: Path, data: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.onnx"
+    given = ("--data", data, "--smooth", "--bins", 512, "-o", output)
+    code, out, err = qcore("quantize", model, *given)
+    assert (code, out) == (2, "")
+    assert "--smooth must come without --evaluate and --bins" in err

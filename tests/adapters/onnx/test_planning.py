@@ -200,7 +200,7 @@ def test_a_matmul_with_a_bias_counts_as_what_it_was_written_as(build):
 
 
 def test_an_operator_that_is_never_quantized_cannot_be_chosen(place):
-    with pytest.raises(QuantError, match="among Conv, .*, RNN; got 'Softmax'"):
+    with pytest.raises(QuantError, match=r"among Conv, .*, RNN; got 'Softmax'"):
         place(TWO, op_types=["Softmax"])
 
 

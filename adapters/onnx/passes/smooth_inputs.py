@@ -1,0 +1,146 @@
+"""Divide inputs of products by what their outliers are too large, channel by channel.
+
+"SmoothQuant", Xiao et al., arXiv:2211.10438. The weights take the factors. So does the
+normalization before, if nothing else reads what it gives; else a Mul does it.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import onnx_ir as ir
+
+from qcore.adapters.onnx.constants import (
+    add_constant,
+    array_of,
+    extents_of,
+    is_constant,
+)
+from qcore.adapters.onnx.names import Names
+from qcore.adapters.onnx.operands import integer_attribute, is_standard
+from qcore.recovery import smooth_quant
+from qcore.statistics import Statistics
+
+Readers = Mapping[ir.Value, list[ir.Node]]
+
+
+def smoothable(graph: ir.Graph, nodes: Iterable[str]) -> Readers:
+    """Return the inputs of these products that can be smoothed, with who reads them.
+
+    Those are inputs of matrices, the last axis of which is that of the channels.
+    """
+    wanted = set(nodes)
+    readers: dict[ir.Value, list[ir.Node]] = {}
+    for node in graph:
+        if node.name in wanted and is_standard(node, "Gemm", "MatMul"):
+            x, weight = node.inputs[:2]
+            is_matrix = is_constant(weight) and len(extents_of(weight)) == 2
+            is_turned = integer_attribute(node, "transA", 0)
+            if x is not None and not is_constant(x) and is_matrix and not is_turned:
+                readers.setdefault(x, []).append(node)
+    return readers
+
+
+def smooth_inputs(
+    model: ir.Model,
+    readers: Readers,
+    seen: Mapping[str, Statistics],
+    alpha: float,
+) -> ir.Model:
+    """
+    Return the model with smoothed inputs.
+
+    Parameters
+    ----------
+    model : Model
+        Float, and the same function afterwards but for rounding.
+    readers : mapping
+        Of `smoothable`.
+    seen : mapping
+        Statistics of each input per channel, by name.
+    alpha : float
+        How much of the outliers the weights take, from 0 to 1.
+    """
+    graph, names = model.graph, Names(model.graph)
+    for x, nodes in readers.items():
+        axes = [_input_axis(node) for node in nodes]
+        weights = [array_of(_weight(node)).astype(np.float32) for node in nodes]
+        by_output = [w if axis else w.T for w, axis in zip(weights, axes, strict=True)]
+        scale, _ = smooth_quant(seen[str(x.name)], by_output, alpha=alpha)
+        for node, weight, axis in zip(nodes, weights, axes, strict=True):
+            _set_weight(graph, names, node, weight * np.expand_dims(scale, 1 - axis))
+        if not _absorbed(graph, names, x, nodes, 1 / scale):
+            _multiplied(graph, names, x, nodes, 1 / scale)
+    return model
+
+
+def _input_axis(node: ir.Node) -> int:
+    """Return the axis of a weight that is summed over."""
+    return 1 if node.op_type == "Gemm" and integer_attribute(node, "transB", 0) else 0
+
+
+def _weight(node: ir.Node) -> ir.Value:
+    weight = node.inputs[1]
+    assert weight is not None
+    return weight
+
+
+def _set_weight(
+    graph: ir.Graph, names: Names, node: ir.Node, weight: np.ndarray
+) -> None:
+    old = _weight(node)
+    name = f"{old.name}_smoothed"
+    new = add_constant(graph, names, name, weight.astype(array_of(old).dtype))
+    node.replace_input_with(1, new)
+
+
+def _absorbed(
+    graph: ir.Graph,
+    names: Names,
+    x: ir.Value,
+    nodes: list[ir.Node],
+    factor: np.ndarray,
+) -> bool:
+    """Let a normalization multiply by a factor, if these nodes alone see the result."""
+    norm = x.producer()
+    seen_by = {use.node for use in x.uses()}
+    if norm is None or x.is_graph_output() or not seen_by <= set(nodes):
+        return False
+    if not is_standard(norm, "LayerNormalization", "RMSNormalization"):
+        return False
+    parameters = [(place, value) for place, value in enumerate(norm.inputs) if place]
+    for _, value in parameters:
+        if not is_constant(value) or extents_of(value) != factor.shape:
+            return False
+    for place, value in parameters:
+        assert value is not None
+        old = array_of(value)
+        new = (old * factor).astype(old.dtype)
+        norm.replace_input_with(
+            place, add_constant(graph, names, f"{value.name}_smoothed", new)
+        )
+    return True
+
+
+def _multiplied(
+    graph: ir.Graph,
+    names: Names,
+    x: ir.Value,
+    nodes: list[ir.Node],
+    factor: np.ndarray,
+) -> None:
+    """Let these nodes read the product of what they read with a factor."""
+    dtype = np.float32 if x.dtype is None else x.dtype.numpy()
+    constant = add_constant(graph, names, f"{x.name}_smoothing", factor.astype(dtype))
+    result = ir.Value(
+        name=names.fresh(f"{x.name}_smoothed"), type=x.type, shape=x.shape
+    )
+    product = ir.node(
+        "Mul", [x, constant], outputs=[result], name=names.fresh(f"{x.name}_Mul")
+    )
+    producer = x.producer()
+    if producer is None:
+        graph.insert_before(graph[0], product)
+    else:
+        graph.insert_after(producer, product)
+    for node in nodes:
+        node.replace_input_with(0, result)
