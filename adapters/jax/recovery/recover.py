@@ -6,26 +6,24 @@ bias then takes out the mean error that is left ("Data-Free Quantization Through
 Equalization and Bias Correction", arXiv:1906.04721).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from inspect import Parameter, signature
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
-
-import jax
-import jax.numpy as jnp
-import numpy as np
 
 from qcore import QParams
 from qcore.adapters.jax.arguments import check_function
 from qcore.adapters.jax.calibration import settled_qparams
-from qcore.adapters.jax.config import Config, as_config
+from qcore.adapters.jax.config import as_config
 from qcore.adapters.jax.given import by_site
 from qcore.adapters.jax.plans import by_index
-from qcore.adapters.jax.program import FIRST_OF_SEVERAL, Program, is_array, traced
-from qcore.adapters.jax.recovery.flat import Flat, flatten
 from qcore.adapters.jax.recovery.layer_by_layer import new_leaves
 from qcore.adapters.jax.recovery.layers import find_layers
-from qcore.adapters.jax.recovery.together import check_alike
-from qcore.errors import NoDataError, QuantError
+from qcore.adapters.jax.recovery.traced_calls import (
+    flat_programs,
+    place_of_weights,
+    traced_calls,
+    with_leaves,
+)
+from qcore.errors import QuantError
 from qcore.statistics import Statistics
 
 
@@ -93,20 +91,11 @@ def recover(
     check_function(f)
     config = as_config(config)
     given = by_site(qparams, "qparams")
-    where = _place(f, config)
+    where = place_of_weights(f, config.weights)
 
     def recovered(params: Any, data: Iterable[Any], /) -> Recovered:
-        calls = [x if isinstance(x, tuple) else (x,) for x in data]
-        if not calls:
-            raise NoDataError("`data` must hold the arguments of at least one call.")
-        programs = _programs(f, where, params, calls)
-        leaves = programs[0].leaves
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
-            raise QuantError(
-                "parameters and data must be arrays whose values are known; they are "
-                "traced by a transform of JAX around this."
-            )
-        flats = _flats(programs)
+        programs = traced_calls(f, where, params, data)
+        flats = flat_programs(programs)
         plans, used = settled_qparams(programs[0], config, given)
         layers, left = find_layers(programs[0], flats[0], plans)
         if not layers:
@@ -120,71 +109,12 @@ def recover(
             for layer in layers
             if layer.bias is None
         }
-        return Recovered(_with(params, programs[0], found), {**used, **weights}, left)
+        return Recovered(
+            with_leaves(params, programs[0], found), {**used, **weights}, left
+        )
 
     return recovered
 
 
-def _place(f: Callable[..., Any], config: Config) -> int | str:
-    """Return where the argument is that holds the weights, or its name."""
-    given = config.weights
-    if given is FIRST_OF_SEVERAL:
-        return 0
-    held = [given] if isinstance(given, int | str) else list(given or ())
-    if len(held) != 1:
-        raise QuantError(
-            f"`weights` must name the one argument that holds all; got {given!r}."
-        )
-    place: int | str = held[0]
-    if isinstance(place, str):
-        parameters = signature(f).parameters
-        one = parameters.get(place)
-        if one is not None and one.kind is not Parameter.KEYWORD_ONLY:
-            return list(parameters).index(place)
-    return place
-
-
-def _programs(
-    f: Callable[..., Any],
-    where: int | str,
-    params: Any,
-    calls: Sequence[tuple[Any, ...]],
-) -> list[Program]:
-    found = []
-    for others in calls:
-        if isinstance(where, str):
-            found.append(traced(f, where, others, {where: params}))
-            continue
-        place = where if where >= 0 else len(others) + 1 + where
-        args = (*others[:place], params, *others[place:])
-        found.append(traced(f, place, args, {}))
-    return found
-
-
-def _flats(programs: Sequence[Program]) -> list[Flat]:
-    flats = [flatten(program.closed) for program in programs]
-    check_alike(flats)
-    return flats
-
-
 def _listed(left: Mapping[str, str]) -> str:
     return "; ".join(f"{name} {reason}" for name, reason in left.items())
-
-
-def _with(params: Any, program: Program, new: Mapping[int, np.ndarray]) -> Any:
-    """Return parameters with other leaves, where they were."""
-    numbers = iter(n for n, held in enumerate(program.is_weight) if held)
-    leaves, tree = jax.tree.flatten(params)
-    found = []
-    for leaf in leaves:
-        number = next(numbers) if is_array(leaf) else None
-        values = None if number is None else new.get(number)
-        found.append(leaf if values is None else _like(leaf, values))
-    return jax.tree.unflatten(tree, found)
-
-
-def _like(leaf: Any, values: np.ndarray) -> Any:
-    """Return values as a leaf of the kind and on the devices of another."""
-    if isinstance(leaf, np.ndarray):
-        return values
-    return jax.device_put(jnp.asarray(values), leaf.sharding)
