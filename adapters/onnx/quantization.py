@@ -18,6 +18,7 @@ from qcore.adapters.onnx.passes.clean import clean
 from qcore.adapters.onnx.passes.insert_qdq import insert_qdq
 from qcore.adapters.onnx.passes.loadable_float8 import loadable_float8
 from qcore.adapters.onnx.passes.multiply_dynamically import multiply_dynamically
+from qcore.adapters.onnx.passes.pack_blocks import pack_blocks
 from qcore.adapters.onnx.passes.quantize_weights import quantize_weights
 from qcore.adapters.onnx.passes.round_activations import round_activations
 from qcore.adapters.onnx.passes.round_weights import round_weights
@@ -217,6 +218,8 @@ def quantize(
                 bias_codes=rules.bias_codes,
                 bar=progress is None,
             )
+    if formats.packed:
+        quantized = pack_blocks(quantized)
     return to_proto(clean(quantized))
 
 
@@ -248,7 +251,6 @@ def _rewritten(  # noqa: PLR0917 - all that was decided
         ratios,
         weights,
         looks_up_codes=target.looks_up_codes,
-        packs_blocks=formats.packed,
     )
     if target.mode == "dynamic":
         return multiply_dynamically(stored, plan, ratios, weights)

@@ -6,7 +6,6 @@ import onnx_ir as ir
 
 from qcore.adapters.onnx.constant_reader import ConstantReader, finite
 from qcore.adapters.onnx.passes.look_up_codes import can_look_up, look_up_codes
-from qcore.adapters.onnx.passes.pack_blocks import DOMAIN, can_pack, multiply_packed
 from qcore.adapters.onnx.plan import Plan
 from qcore.adapters.onnx.stored_operands import multiplied, stored_operands
 from qcore.adapters.onnx.weights import WeightSpec
@@ -19,7 +18,6 @@ def store_weights(
     spec: WeightSpec,
     *,
     looks_up_codes: bool,
-    packs_blocks: bool = False,
 ) -> ir.Model:
     """Return the model with the weights in codes that the plan only stores so.
 
@@ -35,8 +33,6 @@ def store_weights(
         How.
     looks_up_codes : bool
         Whether tables are dequantized after the lookup.
-    packs_blocks : bool, optional
-        Whether products by blocks of 4 bits are those of onnxruntime's own operator.
 
     Raises
     ------
@@ -57,9 +53,6 @@ def store_weights(
             )
             if node.op_type == "Gather" and looks_up_codes and can_look_up(stored):
                 look_up_codes(node, stored, reader)
-            elif packs_blocks and can_pack(node, operand, stored):
-                multiply_packed(node, operand, stored, reader)
-                model.opset_imports.setdefault(DOMAIN, 1)
             else:
                 real = reader.read(node, value, stored)
                 node.replace_input_with(operand.index, real)

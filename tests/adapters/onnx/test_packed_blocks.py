@@ -73,3 +73,16 @@ def test_other_products_stay_in_the_standard_form(build, rng):
 def test_what_has_no_packed_form_is_refused(product, options, said):
     with pytest.raises(QuantError, match=said):
         adapter.quantize(product(64), **{"weight": "int4", **PACKED, **options})
+
+
+def test_weights_are_rounded_with_the_data_before_they_are_packed(product, run, rng):
+    model = product(64)
+    data = [{"x": rng.normal(size=(16, 64)).astype(np.float32)} for _ in range(8)]
+    how = {"weight": "int4", "activation": "float", "block": 32}
+    packed = adapter.quantize(model, data, **how, weight_form="matmulnbits")
+    standard = adapter.quantize(model, data, **how)
+    unit = {"x": np.eye(64, dtype=np.float32)}
+    found, wanted = (run(m, unit, merge=False) for m in (packed, standard))
+    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6)
+    plain = adapter.quantize(model, data, **how, recover="none")
+    assert not np.allclose(wanted, run(plain, unit, merge=False), atol=1e-3)
