@@ -2,6 +2,7 @@
 
 Each run is a process of its own, so that time and peak memory are its own. The peer's
 histogram methods take samples of one shape only, so its MiniLM sentences are padded.
+Arguments, if any, are the models to run.
 """
 
 import json
@@ -30,9 +31,13 @@ from record import record
 
 MODELS = {m.name: m for m in (MOBILENET, MNIST, SUPER_RESOLUTION, MINILM)}
 METHODS = {
-    "qcore": ("minmax", "percentile", "entropy", "mse"),
+    "qcore": ("minmax", "percentile", "entropy", "mse", "mse+int8", "mse+recover"),
     "onnxruntime": ("MinMax", "Percentile", "Entropy"),
 }
+TRANSFORMER = ("mse+smooth", "mse+smooth+recover", "mse+weights+smooth+recover")
+"""What is done beside the choice of ranges: see `_qcore`."""
+WEIGHTS = "*.matmul"
+"""MiniLM's products by weights, and not of activations by each other."""
 PADDED = 40
 """Tokens; the longest of the calibration sentences has 38."""
 
@@ -40,14 +45,16 @@ PADDED = 40
 def main() -> None:
     """Run all pairs of tool and method on all models that are there."""
     rows = []
+    chosen = [MODELS[name] for name in sys.argv[1:] or MODELS]
     with tempfile.TemporaryDirectory() as folder:
-        for model in MODELS.values():
+        for model in chosen:
             original = _original(model, Path(folder))
             if original is None:
                 print(f"{model.name}: no model below {FOLDER}, left out.")
                 continue
             for tool, methods in METHODS.items():
-                for method in methods:
+                more = TRANSFORMER if (tool, model) == ("qcore", MINILM) else ()
+                for method in (*methods, *more):
                     target = Path(folder) / f"{model.name}.{tool}.{method}.onnx"
                     job = [tool, model.name, method, str(original), str(target)]
                     measured = _in_a_process(job)
@@ -56,12 +63,6 @@ def main() -> None:
                     rows.append(
                         {"model": model.name, "tool": tool, "method": method} | measured
                     )
-    for samples in (16, CALIBRATION):
-        job = ["calibrate", MOBILENET.name, str(samples), str(MOBILENET.path), ""]
-        rows.append(
-            {"model": MOBILENET.name, "tool": f"qcore, {samples} samples"}
-            | _in_a_process(job)
-        )
     record("models", rows)
 
 
@@ -90,16 +91,14 @@ def _in_a_process(job: list[str]) -> dict[str, float | str]:
 def run(tool: str, name: str, method: str, original: str, target: str) -> None:
     """Do one job and print what it took."""
     model = MODELS[name]
-    feeds = model.feeds(0, int(method) if tool == "calibrate" else CALIBRATION)
-    if tool != "calibrate":  # whose memory shall not grow with the samples held here
-        feeds = list(feeds)
-    job = {"qcore": _qcore, "onnxruntime": _onnxruntime, "calibrate": _calibrate}[tool]
+    feeds = list(model.feeds(0, CALIBRATION))
+    job = {"qcore": _qcore, "onnxruntime": _onnxruntime}[tool]
     start = time.perf_counter()
     job(model, method, original, target, feeds)
     seconds = time.perf_counter() - start
     peak = peak_mb()
-    size = {"bytes": Path(target).stat().st_size} if target else {}
-    print(json.dumps({"seconds": seconds, "peak_mb": round(peak), **size}))
+    size = Path(target).stat().st_size
+    print(json.dumps({"seconds": seconds, "peak_mb": round(peak), "bytes": size}))
 
 
 def _qcore(
@@ -107,18 +106,18 @@ def _qcore(
 ) -> None:
     from qcore.adapters import onnx as adapter  # noqa: PLC0415 - measured memory
 
+    method, *steps = method.split("+")
     quantized = adapter.quantize(
-        original, feeds, method=method, op_types=model.op_types
+        original,
+        feeds,
+        method=method,
+        op_types=model.op_types,
+        include=[WEIGHTS] if "weights" in steps else (),
+        activation="int8" if "int8" in steps else None,
+        smooth="smooth" in steps,
+        recover="full" if "recover" in steps else "none",
     )
     adapter.save(quantized, target)
-
-
-def _calibrate(
-    model: PublicModel, _: str, original: str, __: str, feeds: Iterator[Feed]
-) -> None:
-    from qcore.adapters import onnx as adapter  # noqa: PLC0415 - measured memory
-
-    adapter.calibrate(original, feeds, op_types=model.op_types)
 
 
 def _onnxruntime(
@@ -183,4 +182,4 @@ def _modernized(original: str, folder: str) -> str:
 
 
 if __name__ == "__main__":
-    run(*sys.argv[1:]) if sys.argv[1:] else main()
+    run(*sys.argv[1:]) if sys.argv[1:] and sys.argv[1] in METHODS else main()

@@ -191,6 +191,7 @@ def _minilm_score(path: Path, original: Path) -> Scores:
     return {
         "spearman": _spearman(similarity, score[CALIBRATION:]),
         "sqnr_db": sqnr(reference, got),
+        "cosine": float((got * reference).sum(1).mean()),
     }
 
 
