@@ -10,6 +10,7 @@ from qcore.adapters.jax.parameters import dequantize, nbytes, quantize_params
 from qcore.adapters.jax.quantized_array import QuantizedArray
 from qcore.adapters.jax.quantized_dots import quantized_dots
 from qcore.adapters.jax.recovery.recover import Recovered, recover
+from qcore.adapters.jax.recovery.smooth import smooth
 from qcore.adapters.jax.sites import Site, sites
 from qcore.adapters.jax.statistics import sync_statistics
 from qcore.adapters.jax.transforms import collect, fake_quant
@@ -33,6 +34,7 @@ __all__ = [
     "quantized_dots",
     "recover",
     "sites",
+    "smooth",
     "sync_statistics",
     "weight_qparams",
 ]

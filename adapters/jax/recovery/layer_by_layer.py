@@ -14,8 +14,9 @@ from qcore.adapters.jax.interpreter import Index, Interpreter
 from qcore.adapters.jax.program import Program
 from qcore.adapters.jax.recovery.flat import Flat, Step
 from qcore.adapters.jax.recovery.inputs import as_float, gram_of_inputs, of_numpy
-from qcore.adapters.jax.recovery.layers import Layer, Place
+from qcore.adapters.jax.recovery.layers import Layer
 from qcore.adapters.jax.recovery.means import mean_results
+from qcore.adapters.jax.recovery.places import Place
 from qcore.adapters.jax.recovery.rounding import recovered_weight
 from qcore.adapters.jax.recovery.together import run_together
 from qcore.adapters.jax.rounding import Rounding

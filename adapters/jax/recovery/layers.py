@@ -4,44 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from qcore.adapters.jax.config import Plan
 from qcore.adapters.jax.interpreter import Index
-from qcore.adapters.jax.origins import PRIMITIVES
 from qcore.adapters.jax.products import Product
 from qcore.adapters.jax.program import Program
 from qcore.adapters.jax.recovery.flat import Flat, Step
 from qcore.adapters.jax.recovery.layout import Layout
-from qcore.adapters.jax.uses import Use, uses_of
-
-ADD = "add"
+from qcore.adapters.jax.recovery.places import ADD, Place, is_own, places_of
 
 _SAME = frozenset(["convert_element_type", "copy", "optimization_barrier"])
 """What may be between a product and its bias."""
-
-
-@dataclass(frozen=True, eq=False)
-class Place:
-    """Where an operand is that is made of a leaf of the parameters.
-
-    Attributes
-    ----------
-    index : tuple of int
-        Of the equation.
-    operand : int
-        Which of its operands.
-    leaf : int
-        Number of the leaf.
-    elements : array
-        int32, of the shape of the operand: which element of the leaf is where.
-    """
-
-    index: Index
-    operand: int
-    leaf: int
-    elements: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,19 +55,7 @@ def find_layers(
     program: Program, flat: Flat, plans: Sequence[Plan], /
 ) -> tuple[list[Layer], dict[str, str]]:
     """Return the layers, in order, and why the weights at other sites stay."""
-    shapes = [
-        tuple(leaf.shape) if held and jnp.issubdtype(leaf.dtype, jnp.floating) else None
-        for leaf, held in zip(program.leaves, program.is_weight, strict=True)
-    ]
-    uses = uses_of(program.closed.jaxpr, shapes, PRIMITIVES | {ADD})
-    counts = _counts(uses, shapes)
-    places = {
-        (use.index, use.operand): Place(
-            use.index, use.operand, use.part.leaf, use.part.elements
-        )
-        for use in uses
-        if use.index is not None and not use.part.rounds
-    }
+    places, counts = places_of(program)
     steps = {step.index: step for step in flat.steps}
     by_site = {(plan.site.index, plan.site.operand): plan for plan in plans}
     found, left = [], {}
@@ -109,20 +71,6 @@ def find_layers(
         layer = Layer(plan, by_site.get((index, 1 - operand)), layout, place)
         found.append(_with_bias(layer, flat, steps[index], places, counts))
     return found, left
-
-
-def _counts(uses: Sequence[Use], shapes: Sequence[Any]) -> Mapping[int, np.ndarray]:
-    """Return for each leaf how many operands, and others, each element is in."""
-    counts = {
-        number: np.zeros(int(np.prod(shape, dtype=np.int64)), np.int32)
-        for number, shape in enumerate(shapes)
-        if shape is not None
-    }
-    for use in uses:
-        held = np.zeros_like(counts[use.part.leaf])
-        held[use.part.elements] = 1
-        counts[use.part.leaf] += held
-    return counts
 
 
 def _why_not(
@@ -142,7 +90,7 @@ def _why_not(
         return f"is inside of {around}, whose rounds or branches share it"
     if place is None:
         return "is made of parameters by more than another layout, or of constants"
-    if not _is_own(place.elements, counts[place.leaf]):
+    if not is_own(place.elements, counts[place.leaf]):
         return "is used several times"
     params = steps[index].equation.params
     if "batch_group_count" in params and (
@@ -150,12 +98,6 @@ def _why_not(
     ):
         return "is that of a convolution whose batch is cut into groups, or its data"
     return ""
-
-
-def _is_own(elements: np.ndarray, counts: np.ndarray) -> bool:
-    """Return whether elements of a leaf are used here, once each, and nowhere else."""
-    here = np.bincount(elements.reshape(-1), minlength=counts.size)
-    return bool(((here <= 1) & ((counts == 1) | (here == 0))).all())
 
 
 def _with_bias(
@@ -181,7 +123,7 @@ def _with_bias(
             channels = None if place is None else _channels(layer, place, shape)
             if place is None or channels is None:
                 return layer
-            if not _is_own(channels, counts[place.leaf]):
+            if not is_own(channels, counts[place.leaf]):
                 return layer
             return replace(layer, bias=place, channels=channels)
         if user.name not in _SAME:

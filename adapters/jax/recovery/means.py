@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 
 from qcore import Moments, PerChannel
-from qcore.adapters.jax.calls import bound
 from qcore.adapters.jax.interpreter import Index
 from qcore.adapters.jax.recovery.flat import Flat, Step
 from qcore.adapters.jax.recovery.inputs import as_float
 from qcore.adapters.jax.recovery.layers import Layer
-from qcore.adapters.jax.recovery.together import run_together
+from qcore.adapters.jax.recovery.together import run_alone
 from qcore.errors import NonFiniteError
 
 
@@ -28,7 +27,7 @@ def mean_results(
     Parameters
     ----------
     flats, inputs
-        As of `run_together`; a call is run at a time.
+        Of each call; a call is run at a time.
     layers : dict
         By the index of the product.
     every : dict
@@ -41,9 +40,7 @@ def mean_results(
     """
     states: dict[Index, Moments] = {}
 
-    def compute(steps: list[Step], given: list[list[Any]]) -> list[list[Any]]:
-        step = steps[0]
-        outputs = bound(step.equation, given[0])
+    def add(step: Step, _: list[Any], outputs: list[Any]) -> None:
         if (layer := layers.get(step.index)) is not None:
             rows = layer.layout.result(as_float(outputs[0]), every[step.index])
             states[step.index] = (
@@ -51,10 +48,9 @@ def mean_results(
                 if step.index in states
                 else Moments.of(rows, order=1, granularity=PerChannel(0))
             )
-        return [outputs]
 
     for flat, given in zip(flats, inputs, strict=True):
-        run_together([flat], [given], compute)
+        run_alone(flat, given, add)
     for index, state in states.items():
         if int(state.nonfinite.sum()):
             raise NonFiniteError(

@@ -3,11 +3,17 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax.numpy as jnp
+
+from qcore.adapters.jax.calls import bound
 from qcore.adapters.jax.recovery.flat import Flat, Step
 from qcore.errors import QuantError
 
 Compute = Callable[[list[Step], list[list[Any]]], list[list[Any]]]
 """From the step of each call, and its inputs, to its outputs."""
+
+Seen = Callable[[Step, list[Any], list[Any]], None]
+"""Told of a step, its inputs and its outputs."""
 
 
 def check_alike(flats: Sequence[Flat], /) -> None:
@@ -52,6 +58,29 @@ def run_together(
             for ref in ended[number]:
                 held[call].pop(ref, None)
     return [[read(c, ref) for ref in flat.outputs] for c, flat in enumerate(flats)]
+
+
+def run_alone(
+    flat: Flat, inputs: Sequence[Any], seen: Seen = lambda *_: None, /
+) -> list[Any]:
+    """Return the outputs of a call, as JAX has them; each step is told when it is done.
+
+    Parameters
+    ----------
+    flat : Flat
+        The program.
+    inputs : sequence of array
+        Its own.
+    seen : callable, optional
+        Told of each step, its inputs and its outputs.
+    """
+
+    def compute(steps: list[Step], given: list[list[Any]]) -> list[list[Any]]:
+        outputs = bound(steps[0].equation, given[0])
+        seen(steps[0], given[0], outputs)
+        return [outputs]
+
+    return run_together([flat], [list(map(jnp.asarray, inputs))], compute)[0]
 
 
 def _plan(flat: Flat) -> list[Any]:

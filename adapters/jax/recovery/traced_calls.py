@@ -73,13 +73,16 @@ def traced_calls(
         place = where if where >= 0 else len(others) + 1 + where
         args = (*others[:place], params, *others[place:])
         found.append(traced(f, place, args, {}))
-    unknown = jax.core.Tracer | jax.ShapeDtypeStruct
-    if any(isinstance(leaf, unknown) for one in found for leaf in one.leaves):
+    if not all(map(_is_known, (leaf for one in found for leaf in one.leaves))):
         raise QuantError(
             "parameters and data must be arrays whose values are known; got shapes, or "
             "what a transform of JAX around this has traced."
         )
     return found
+
+
+def _is_known(leaf: Any) -> bool:
+    return not isinstance(leaf, jax.core.Tracer | jax.ShapeDtypeStruct)
 
 
 def flat_programs(programs: Sequence[Program], /) -> list[Flat]:
