@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from qcore import QuantSpec
 from qcore.adapters.onnx.recipe import Recipe
 from qcore.adapters.onnx.selection import matches_any
 from qcore.adapters.onnx.targets import Target
+from qcore.adapters.onnx.weights import WeightSpec
 from qcore.errors import QuantError
 
 
@@ -44,6 +46,18 @@ class Override:
                 recipe, spec=spec, options={**recipe.options, **self.options}
             )
         return Recipe(spec, self.method, self.options)
+
+    def weight(
+        self, spec: WeightSpec, target: Target, of_input: QuantSpec
+    ) -> WeightSpec:
+        """Return how a weight is quantized, given how the others and its input are."""
+        if self.symmetric is False:
+            raise QuantError("weights have zero points of 0.")
+        codes = spec.codes
+        if self.format is not None:
+            codes = target.weight_codes(self.format, of_input)
+        method = spec.method if self.method is None else self.method
+        return replace(spec, codes=codes, method=method, options=self.options)
 
 
 Overrides = Mapping[str, Override]

@@ -7,7 +7,7 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 
-from qcore import QuantSpec, calibrate
+from qcore import QuantSpec
 from qcore.adapters.onnx.calibration import calibrate_prepared
 from qcore.adapters.onnx.feeds import Data
 from qcore.adapters.onnx.formats import QDQ, Formats, choose_formats
@@ -28,7 +28,7 @@ from qcore.adapters.onnx.planning import plan_prepared, refuse_idle
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.progress import Progress
 from qcore.adapters.onnx.ranges import activation_mean_ratios, activation_qparams
-from qcore.adapters.onnx.recipe import ONE_VALUE, Recipe
+from qcore.adapters.onnx.recipe import Recipe
 from qcore.adapters.onnx.recovery.held import MEMORY, Held, holding
 from qcore.adapters.onnx.recovery.level import choose_level
 from qcore.adapters.onnx.recovery.recover import recover_layers
@@ -36,7 +36,7 @@ from qcore.adapters.onnx.recovery.samples import hold_samples
 from qcore.adapters.onnx.selection import Selection
 from qcore.adapters.onnx.smoothing import check_smooth, smooth_layers
 from qcore.adapters.onnx.stored_operands import multiplied_tensors
-from qcore.adapters.onnx.tailoring import tailor
+from qcore.adapters.onnx.tailoring import Tailored, tailor
 from qcore.adapters.onnx.targets import DYNAMIC, FLOAT, find_target
 from qcore.adapters.onnx.weights import OUTPUT, WeightSpec
 from qcore.errors import QuantError
@@ -135,7 +135,7 @@ def quantize(
     op_types, include, exclude, keep_existing
         As in `plan`.
     overrides : mapping, optional
-        What single tensors get instead, by name or pattern:
+        What single tensors get instead, activations and weights, by name or pattern:
         ``format``, ``symmetric``, ``method`` with its options beside, or ``range``, the
         ends, such as ``{"image": {"range": (0, 1)}}``. The first pattern that fits a
         name holds.
@@ -180,7 +180,7 @@ def quantize(
     recipe = Recipe(formats.activation or QuantSpec(), method, options)
     if formats.needs_data:
         recipe.check()
-    check_weight_method(weight_method)
+    weights.check()
     asked = parse_overrides(overrides)
     if not (statistics_or_data is None or isinstance(statistics_or_data, Mapping)):
         data = statistics_or_data
@@ -190,7 +190,7 @@ def quantize(
     selection = Selection(op_types, include, exclude)
     needed = plan_prepared(prepared, rules, selection)
     refuse_idle(needed, rules)
-    tailor(prepared.graph, needed, rules, asked, recipe)
+    tailor(prepared.graph, needed, rules, asked, activations=recipe, weights=weights)
     with holding(memory) as held:
         source = statistics_or_data
         if data is not None and (level != "none" or smooth is not False):
@@ -206,9 +206,11 @@ def quantize(
         if formats.needs_data:
             plan = plan_prepared(prepared, rules, selection, statistics=statistics)
             refuse_idle(plan, rules)
-        recipes = tailor(prepared.graph, plan, rules, asked, recipe)
+        tailored = tailor(
+            prepared.graph, plan, rules, asked, activations=recipe, weights=weights
+        )
         original = prepared.clone()
-        quantized = _rewritten(prepared, plan, formats, statistics, recipes, weights)
+        quantized = _rewritten(prepared, plan, formats, statistics, tailored)
         if level != "none":
             recover_layers(
                 quantized,
@@ -223,18 +225,17 @@ def quantize(
     return to_proto(clean(quantized))
 
 
-def _rewritten(  # noqa: PLR0917 - all that was decided
+def _rewritten(
     model: ir.Model,
     plan: Plan,
     formats: Formats,
     statistics: Mapping[str, Statistics],
-    recipes: Mapping[tuple[str, ...], Recipe],
-    weights: WeightSpec,
+    tailored: Tailored,
 ) -> ir.Model:
     """Return the model as planned, with codes to the nearest."""
-    target = formats.target
+    target, weights = formats.target, tailored.weights
     qparams = (
-        activation_qparams(model.graph, plan, statistics, recipes)
+        activation_qparams(model.graph, plan, statistics, tailored.activations)
         if formats.needs_data
         else {}
     )
@@ -257,12 +258,6 @@ def _rewritten(  # noqa: PLR0917 - all that was decided
     coded = quantize_weights(stored, plan, qparams, ratios, weights)
     coded = insert_qdq(coded, plan, qparams, everywhere=target.carries)
     return loadable_float8(coded) if target.name == "onnxruntime" else coded
-
-
-def check_weight_method(name: str, /) -> None:
-    """Refuse what is no way to choose ranges of weights."""
-    if name != OUTPUT:
-        calibrate(ONE_VALUE, QuantSpec(), name)
 
 
 def _statistics(

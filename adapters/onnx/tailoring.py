@@ -1,16 +1,37 @@
 """How each tensor of a plan is quantized, once it is known what was asked of which."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import onnx_ir as ir
 
+from qcore.adapters.onnx.operands import activations as inputs_in_codes
+from qcore.adapters.onnx.operands import weight
 from qcore.adapters.onnx.overrides import Override, Overrides, override_of
 from qcore.adapters.onnx.plan import Plan
 from qcore.adapters.onnx.recipe import Recipe
 from qcore.adapters.onnx.selection import matches_any
+from qcore.adapters.onnx.stored_operands import stored_operands
 from qcore.adapters.onnx.targets import Target
 from qcore.adapters.onnx.tensors import tensors_by_name
+from qcore.adapters.onnx.weights import WeightSpec, WeightSpecs
 from qcore.errors import QuantError, nearest
+
+
+class Tailored(NamedTuple):
+    """How the tensors of a plan are quantized.
+
+    Attributes
+    ----------
+    activations : mapping
+        By the tensors that give a group of them its range.
+    weights : WeightSpecs
+        By name.
+    """
+
+    activations: Mapping[tuple[str, ...], Recipe]
+    weights: WeightSpecs
 
 
 def tailor(
@@ -18,10 +39,12 @@ def tailor(
     plan: Plan,
     target: Target,
     overrides: Overrides,
-    default: Recipe,
-) -> dict[tuple[str, ...], Recipe]:
+    *,
+    activations: Recipe,
+    weights: WeightSpec,
+) -> Tailored:
     """
-    Return how each tensor of a plan is quantized, by those that give it its range.
+    Return how each tensor of a plan is quantized.
 
     Parameters
     ----------
@@ -33,7 +56,7 @@ def tailor(
         What the runtime takes.
     overrides : mapping
         What was asked of some tensors.
-    default : Recipe
+    activations, weights
         How the others are quantized.
 
     Raises
@@ -42,11 +65,34 @@ def tailor(
         If a pattern fits no tensor that is quantized, tensors that share a scale are to
         differ, or the target or a method does not take what is asked of a tensor.
     """
-    _check_patterns(overrides, plan.tensors, tensors_by_name(graph))
-    return {
-        group: default if found is None else _recipe(name, found, default, target)
-        for group, (name, found) in _by_group(plan, overrides).items()
-    }
+    constants = dict(_weights(graph, plan))
+    _check_patterns(overrides, [*plan.tensors, *constants], tensors_by_name(graph))
+    recipes = {}
+    for group, (name, found) in _by_group(plan, overrides).items():
+        with _blaming(name):
+            recipes[group] = (
+                activations if found is None else found.activation(activations, target)
+            )
+            recipes[group].check()
+    own = {}
+    for name, x in constants.items():
+        found = override_of(name, overrides)
+        if found is not None:
+            recipe = recipes.get(plan.tensors.get(x, ()), activations)
+            with _blaming(name):
+                own[name] = found.weight(weights, target, recipe.spec)
+                own[name].check()
+    return Tailored(recipes, WeightSpecs(weights, own))
+
+
+def _weights(graph: ir.Graph, plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yield the name of each weight with that of what it is multiplied by."""
+    for node in graph:
+        if node.name in plan.compute and (value := weight(node)) is not None:
+            yield str(value.name), str(inputs_in_codes(node)[0].name)
+        elif node.name in plan.stores:
+            for operand in stored_operands(node):
+                yield str(operand.value(node).name), ""
 
 
 def _check_patterns(
@@ -81,10 +127,10 @@ def _by_group(
     return asked
 
 
-def _recipe(name: str, found: Override, default: Recipe, target: Target) -> Recipe:
+@contextmanager
+def _blaming(name: str) -> Iterator[None]:
+    """Name the tensor of which something was asked that cannot be."""
     try:
-        changed = found.activation(default, target)
-        changed.check()
+        yield
     except (TypeError, ValueError) as error:
         raise QuantError(f"`overrides` of {name!r}: {error}") from error
-    return changed

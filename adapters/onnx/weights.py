@@ -1,9 +1,11 @@
 """How weights and biases become codes."""
 
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
+import onnx_ir as ir
 
 from qcore import (
     FloatFormat,
@@ -23,7 +25,9 @@ from qcore import (
     quantize,
 )
 from qcore.adapters.onnx.nodes import dtype_of
+from qcore.adapters.onnx.recipe import ONE_VALUE
 from qcore.block_formats import BLOCK_FORMATS
+from qcore.errors import QuantError
 from qcore.granularity import Granularity
 
 OUTPUT = "output"
@@ -67,6 +71,8 @@ class WeightSpec:
     block : int or None
         So many weights of a channel share a scale, the last of them maybe fewer, where
         it has more than that.
+    options : mapping
+        Of a method that decides from a histogram.
     """
 
     codes: str
@@ -74,6 +80,15 @@ class WeightSpec:
     per_channel: bool
     bias_codes: bool = True
     block: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Refuse what is no way to choose ranges of weights."""
+        if self.method != OUTPUT:
+            calibrate(ONE_VALUE, QuantSpec(), self.method, **self.options)
+        elif self.options:
+            names = ", ".join(self.options)
+            raise QuantError(f"{OUTPUT!r} has no options; got {names}.")
 
     def store(
         self,
@@ -180,10 +195,30 @@ class WeightSpec:
             spec = QuantSpec(fmt, granularity)
         if self.method == OUTPUT:
             return qparams_from_weights(weight, spec, mean_ratio=mean_ratio)
-        if self.method == "minmax":
+        if self.method == "minmax" and not self.options:
             return qparams_from_data(weight, spec)
         histogram = Histogram.of(weight, bins=BINS, granularity=granularity)
-        return calibrate(histogram, spec, self.method)
+        return calibrate(histogram, spec, self.method, **self.options)
+
+
+@dataclass(frozen=True)
+class WeightSpecs:
+    """How each weight is to be quantized.
+
+    Attributes
+    ----------
+    default : WeightSpec
+        Unless something else was asked for.
+    own : mapping
+        What was, by the name of the constant.
+    """
+
+    default: WeightSpec
+    own: Mapping[str, WeightSpec] = field(default_factory=dict)
+
+    def of(self, weight: ir.Value) -> WeightSpec:
+        """Return that of a constant."""
+        return self.own.get(str(weight.name), self.default)
 
 
 def _least_scale(bias: np.ndarray | None, x_scale: np.ndarray) -> np.ndarray:

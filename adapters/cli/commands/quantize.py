@@ -20,6 +20,7 @@ from qcore.adapters.onnx.formats import Formats, choose_formats
 from qcore.adapters.onnx.model_file import external_files
 from qcore.adapters.onnx.recipe import Recipe
 from qcore.adapters.onnx.targets import find_target
+from qcore.adapters.onnx.weights import WeightSpec
 
 
 def run(arguments: Namespace) -> Iterator[str]:
@@ -50,7 +51,9 @@ def run(arguments: Namespace) -> Iterator[str]:
     statistics = qcore.load(arguments.statistics) if arguments.statistics else None
     plan = planned(arguments, statistics)
     if arguments.plan:
-        yield from foretold(arguments, plan, Recipe(spec, arguments.method, options))
+        recipe = Recipe(spec, arguments.method, options)
+        weights = WeightSpec(formats.weight, arguments.weight_method, per_channel=True)
+        yield from foretold(arguments, plan, formats.target, recipe, weights)
         return
     judge = find_judge(arguments)
     counted = Counted(quiet=arguments.quiet)

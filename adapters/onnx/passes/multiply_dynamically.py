@@ -14,11 +14,11 @@ from qcore.adapters.onnx.names import Names
 from qcore.adapters.onnx.operands import bias, channel_axis, integer_attribute, weight
 from qcore.adapters.onnx.plan import Plan
 from qcore.adapters.onnx.replacement import Replacement
-from qcore.adapters.onnx.weights import Stored, WeightSpec
+from qcore.adapters.onnx.weights import Stored, WeightSpecs
 
 
 def multiply_dynamically(
-    model: ir.Model, plan: Plan, mean_ratios: Mapping[str, float], spec: WeightSpec
+    model: ir.Model, plan: Plan, mean_ratios: Mapping[str, float], specs: WeightSpecs
 ) -> ir.Model:
     """Return the model with the products of the plan on codes.
 
@@ -30,7 +30,7 @@ def multiply_dynamically(
         Which nodes.
     mean_ratios : mapping
         Of the activations, as far as they are known; see `qcore.mean_ratio`.
-    spec : WeightSpec
+    specs : WeightSpecs
         How weights are quantized.
 
     Raises
@@ -47,7 +47,7 @@ def multiply_dynamically(
         assert kernel is not None
         if x not in found:
             found[x] = _quantized(graph, names, x)
-        stored = spec.store(
+        stored = specs.of(kernel).store(
             finite(kernel),
             channel_axis(node),
             mean_ratio=mean_ratios.get(str(x.name), 0.0),

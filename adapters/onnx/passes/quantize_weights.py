@@ -14,7 +14,7 @@ from qcore.adapters.onnx.operands import (
     weight,
 )
 from qcore.adapters.onnx.plan import Plan
-from qcore.adapters.onnx.weights import WeightSpec, store_bias
+from qcore.adapters.onnx.weights import WeightSpecs, store_bias
 
 
 def quantize_weights(
@@ -22,7 +22,7 @@ def quantize_weights(
     plan: Plan,
     qparams: Mapping[str, QParams],
     mean_ratios: Mapping[str, float],
-    spec: WeightSpec,
+    specs: WeightSpecs,
 ) -> ir.Model:
     """Return the model with the weights of the plan's computing nodes in codes.
 
@@ -36,7 +36,7 @@ def quantize_weights(
         Of the activations; their scales are part of those of the biases.
     mean_ratios : mapping
         Of the activations; see `qcore.mean_ratio`.
-    spec : WeightSpec
+    specs : WeightSpecs
         How.
 
     Raises
@@ -58,6 +58,7 @@ def quantize_weights(
                 finite(addend)
             # Room for 32 bits is left even if no codes are asked for: onnxruntime makes
             # some of the bias by itself, which 16-bit products would make overflow.
+            spec = specs.of(kernel)
             stored = spec.store(
                 finite(kernel),
                 axis,

@@ -10,11 +10,11 @@ from qcore.adapters.onnx.constants import add_constant
 from qcore.adapters.onnx.names import Names
 from qcore.adapters.onnx.plan import Plan
 from qcore.adapters.onnx.stored_operands import multiplied, stored_operands
-from qcore.adapters.onnx.weights import WeightSpec
+from qcore.adapters.onnx.weights import WeightSpecs
 
 
 def round_weights(
-    model: ir.Model, plan: Plan, mean_ratios: Mapping[str, float], spec: WeightSpec
+    model: ir.Model, plan: Plan, mean_ratios: Mapping[str, float], specs: WeightSpecs
 ) -> ir.Model:
     """Return the model with rounded floats for the weights of the plan's nodes.
 
@@ -26,7 +26,7 @@ def round_weights(
         Which nodes.
     mean_ratios : mapping
         Of the activations, as far as they are known; see `qcore.mean_ratio`.
-    spec : WeightSpec
+    specs : WeightSpecs
         How weights are quantized.
 
     Raises
@@ -43,7 +43,7 @@ def round_weights(
         ratio = 0.0 if x is None else mean_ratios.get(str(x.name), 0.0)
         for operand in stored_operands(node):
             value = operand.value(node)
-            rounded = spec.round(
+            rounded = specs.of(value).round(
                 finite(value),
                 operand.axis,
                 mean_ratio=ratio,

@@ -8,14 +8,14 @@ from qcore.adapters.onnx.constant_reader import ConstantReader, finite
 from qcore.adapters.onnx.passes.look_up_codes import can_look_up, look_up_codes
 from qcore.adapters.onnx.plan import Plan
 from qcore.adapters.onnx.stored_operands import multiplied, stored_operands
-from qcore.adapters.onnx.weights import WeightSpec
+from qcore.adapters.onnx.weights import WeightSpecs
 
 
 def store_weights(
     model: ir.Model,
     plan: Plan,
     mean_ratios: Mapping[str, float],
-    spec: WeightSpec,
+    specs: WeightSpecs,
     *,
     looks_up_codes: bool,
 ) -> ir.Model:
@@ -29,7 +29,7 @@ def store_weights(
         Which nodes.
     mean_ratios : mapping
         Of the activations, as far as they are known; see `qcore.mean_ratio`.
-    spec : WeightSpec
+    specs : WeightSpecs
         How.
     looks_up_codes : bool
         Whether tables are dequantized after the lookup.
@@ -45,7 +45,7 @@ def store_weights(
         ratio = 0.0 if x is None else mean_ratios.get(str(x.name), 0.0)
         for operand in stored_operands(node):
             value = operand.value(node)
-            stored = spec.store(
+            stored = specs.of(value).store(
                 finite(value),
                 operand.axis,
                 mean_ratio=ratio,

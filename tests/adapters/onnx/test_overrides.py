@@ -81,6 +81,28 @@ def test_tensors_that_share_a_scale_share_what_is_asked_of_one(net, data):
     onnx.checker.check_model(model, full_check=True)
 
 
+def test_a_weight_can_have_a_method_a_range_and_codes_of_its_own(net, data):
+    default, minmax = (
+        grids(adapter.quantize(net, data, weight_method=method))
+        for method in ("output", "minmax")
+    )
+    found = grids(adapter.quantize(net, data, overrides={"w": {"method": "minmax"}}))
+    np.testing.assert_array_equal(found["w"][0], minmax["w"][0])
+    np.testing.assert_array_equal(found["v"][0], default["v"][0])
+    found = grids(adapter.quantize(net, data, overrides={"w": {"range": (-2.54, 1)}}))
+    np.testing.assert_allclose(found["w"][0], np.full(4, 0.02), rtol=1e-6)
+    found = grids(adapter.quantize(net, data, overrides={"v": {"format": "int8"}}))
+    assert found["v"][1].dtype == np.int8
+    assert found["w"][1].dtype == np.uint8
+
+
+def test_weights_that_are_only_stored_can_have_codes_of_their_own(net):
+    how = {"activation": "float", "weight": "int8"}
+    model = adapter.quantize(net, **how, overrides={"m": {"format": "int4"}})
+    assert grids(model)["m"][1].dtype.name == "int4"
+    assert grids(model)["w"][1].dtype == np.int8
+
+
 def test_the_first_pattern_that_fits_holds(net, data):
     own = {"x": {"range": (-2, 2)}, "?": {"range": (-1, 1)}}
     found = grids(adapter.quantize(net, data, overrides=own))
@@ -98,6 +120,9 @@ def test_the_first_pattern_that_fits_holds(net, data):
         ({"x": {"format": "int3"}}, "`overrides` of 'x': .* must be int8, uint8"),
         ({"x": {"range": (1, 0)}}, "`overrides` of 'x': `ends` must be two ascending"),
         ({"x": {"range": (0, 1), "method": "mse"}}, "a range or a method; got both"),
+        ({"w": {"symmetric": False}}, "`overrides` of 'w': weights have zero points"),
+        ({"w": {"bits": 4}}, "`overrides` of 'w': 'output' has no options; got bits"),
+        ({"w": {"format": "int16"}}, "of 'w': `weight` of onnxruntime with"),
         ({"a": {"range": (0, 1)}, "p": {"range": (0, 2)}}, "'a' and 'p' must agree"),
     ],
 )  # fmt: skip
