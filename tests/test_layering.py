@@ -41,6 +41,7 @@ FRAMEWORKS = {
     "adapters/jax/weight_qparams.py": {"numpy"},
     "adapters/onnx": {"numpy", "onnx_ir", "onnxscript", "onnxruntime"},
     "adapters/onnx/pillow.py": {"PIL"},
+    "adapters/onnx/protobuf.py": {"google"},
 }
 
 # No framework: the namespaces of all of them.

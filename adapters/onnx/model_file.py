@@ -6,10 +6,10 @@ from typing import TypeAlias
 
 import onnx
 import onnx_ir as ir
-from google.protobuf.message import EncodeError
 
 from qcore.adapters.given_path import path_to_write
 from qcore.adapters.onnx.external_data import check_external_data, external_tensors
+from qcore.adapters.onnx.protobuf import is_too_large
 from qcore.adapters.onnx.side_file import save_with_side_file, side_files
 from qcore.adapters.onnx.wellformed import refuse_malformed, root
 from qcore.errors import QuantError
@@ -54,7 +54,7 @@ def save(model: onnx.ModelProto, path: PathLike, /, *, side_file: bool = False) 
         If the path is a folder or lies in none that exists.
     """
     path = path_to_write(path)
-    if side_file or _is_large(model):
+    if side_file or is_too_large(model):
         save_with_side_file(model, path)
         return
     before = side_files(path)
@@ -62,13 +62,6 @@ def save(model: onnx.ModelProto, path: PathLike, /, *, side_file: bool = False) 
         file.write(model.SerializeToString())
     for old in before:
         old.unlink()
-
-
-def _is_large(model: onnx.ModelProto) -> bool:
-    try:
-        return bool(model.ByteSize() >= onnx.checker.MAXIMUM_PROTOBUF)
-    except EncodeError:  # what protobuf 7 says from 2 GB on
-        return True
 
 
 def to_proto(model: ir.Model, /) -> onnx.ModelProto:
