@@ -15,6 +15,7 @@ from qcore.adapters.torch.onnx.export import enable_onnx_export, export_onnx
 from qcore.adapters.torch.quantize import quantize
 from qcore.adapters.torch.recovery.biases import correct_biases
 from qcore.adapters.torch.recovery.recover import recover
+from qcore.adapters.torch.recovery.smooth import smooth
 from qcore.adapters.torch.rewriting.functional_hook import quantize_functions
 from qcore.adapters.torch.rewriting.residuals import quantize_residuals
 from qcore.adapters.torch.saving.files import restore, save, saved_config
@@ -46,6 +47,7 @@ __all__ = [
     "save",
     "saved_config",
     "sensitivity",
+    "smooth",
     "summary",
     "sync",
     "sync_statistics",
