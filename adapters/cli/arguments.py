@@ -1,10 +1,10 @@
 """Arguments that several commands share, each meaning the same in all of them."""
 
 import argparse
-from ast import literal_eval
 from pathlib import Path
 from typing import Any, Protocol
 
+from qcore.adapters.cli import values
 from qcore.adapters.recovery_levels import LEVELS
 
 
@@ -54,14 +54,14 @@ def method(command: Container, more: Container, default: str | None) -> None:
     command.add_argument(
         "--percentile",
         metavar="P",
-        type=_percentile,
+        type=values.percentile,
         help="percentile: share of values kept (99.99), or LO,HI",
     )
     more.add_argument(
         "--option",
         metavar="NAME=VALUE",
         action="append",
-        type=_option,
+        type=values.option,
         default=[],
         help="any other option of the method; repeatable",
     )
@@ -153,7 +153,7 @@ def selection(command: Container, more: Container) -> None:
     more.add_argument(
         "--op-types",
         metavar="TYPES",
-        type=_names,
+        type=values.names,
         help="which of Conv,Gemm,MatMul ... become int8 (all)",
     )
     more.add_argument(
@@ -190,37 +190,19 @@ def recovery(command: Container, more: Container) -> None:
     more.add_argument(
         "--memory",
         metavar="MB",
-        type=_positive,
+        type=values.at_least(1),
         default=1024,
         help="of samples to hold in memory at once, more lies on disk (1024)",
     )
 
 
-def override(command: Container) -> None:
-    """Add what single tensors get other than the rest."""
-    command.add_argument(
-        "--override",
-        metavar="T:KEY=VALUE",
-        action="append",
-        type=_override,
-        default=[],
-        help="for tensor T alone: format, symmetric, range=LO,HI, method or an "
-        "option of it; * and ? match; repeatable",
-    )
-
-
-def overridden(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Return that by tensor."""
-    found: dict[str, dict[str, Any]] = {}
-    for tensor, (key, value) in arguments.override:
-        found.setdefault(tensor, {})[key] = value
-    return found
-
-
 def collection(command: Container, more: Container) -> None:
     """Add how statistics are collected."""
     more.add_argument(
-        "--bins", metavar="N", type=_bins, help="resolution of histograms (2048)"
+        "--bins",
+        metavar="N",
+        type=values.at_least(2),
+        help="resolution of histograms (2048)",
     )
     quiet(command)
 
@@ -242,7 +224,7 @@ def limit(command: Container, default: int | None) -> None:
     command.add_argument(
         "--limit",
         metavar="N",
-        type=_limit,
+        type=values.at_least(0),
         default=default,
         help="tensors to show (12); 0 shows all",
     )
@@ -251,63 +233,3 @@ def limit(command: Container, default: int | None) -> None:
 def _given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
     given = {name: getattr(arguments, name) for name in names}
     return {name: value for name, value in given.items() if value is not None}
-
-
-def _percentile(text: str) -> float | tuple[float, float]:
-    try:
-        low, *high = (float(part) for part in text.split(","))
-    except ValueError:
-        low, high = -1.0, []
-    if len(high) > 1 or not all(0 <= p <= 100 for p in (low, *high)):
-        raise argparse.ArgumentTypeError(
-            f"must be a number, or LO,HI, from 0 to 100; got {text!r}"
-        )
-    return (low, high[0]) if high else low
-
-
-def _bins(text: str) -> int:
-    number = int(text) if text.isdecimal() else -1
-    if number < 2:
-        raise argparse.ArgumentTypeError(
-            f"must be a whole number of at least 2; got {text!r}"
-        )
-    return number
-
-
-def _positive(text: str) -> int:
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(
-            f"must be a positive whole number; got {text!r}"
-        )
-    return number
-
-
-def _limit(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number; got {text!r}")
-    return int(text)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(","))
-
-
-def _override(text: str) -> tuple[str, tuple[str, Any]]:
-    """Return a tensor, whose own name may hold colons, and what it gets."""
-    before, equals, value = text.partition("=")
-    tensor, _, key = before.rpartition(":")
-    if not (equals and tensor and key):
-        raise argparse.ArgumentTypeError(f"must be TENSOR:KEY=VALUE; got {text!r}")
-    return tensor, _option(f"{key}={value}")
-
-
-def _option(text: str) -> tuple[str, Any]:
-    """Return a name and a value: a number, several with commas between, or text."""
-    name, equals, value = text.partition("=")
-    if not (equals and name):
-        raise argparse.ArgumentTypeError(f"must be NAME=VALUE; got {text!r}")
-    try:
-        return name.replace("-", "_"), literal_eval(value)
-    except (SyntaxError, ValueError):
-        return name.replace("-", "_"), value

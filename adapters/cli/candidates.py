@@ -1,6 +1,7 @@
 """Methods to try, and what chooses among them, as typed."""
 
 from qcore.adapters.cli.arguments import Container
+from qcore.adapters.cli.values import names
 
 CANDIDATES = ("mse", "entropy", "percentile:99.9", "percentile:99.99", "minmax")
 """Methods that are tried unless others are named."""
@@ -16,13 +17,9 @@ def add_sweep(command: Container) -> None:
     command.add_argument(
         "--methods",
         metavar="LIST",
-        type=_candidates,
+        type=names,
         help="which to try: mse,percentile:99.9 ... (five usual ones)",
     )
     command.add_argument(
         "--lowest", action="store_true", help="the lowest score is the best"
     )
-
-
-def _candidates(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(","))

@@ -4,8 +4,9 @@ from argparse import Namespace
 from collections.abc import Iterator
 
 from qcore.adapters import onnx
-from qcore.adapters.cli.arguments import overridden, selected
+from qcore.adapters.cli.arguments import selected
 from qcore.adapters.cli.listed import listed
+from qcore.adapters.cli.overrides import overridden
 from qcore.adapters.cli.table import table
 from qcore.adapters.onnx.overrides import parse_overrides
 from qcore.adapters.onnx.prepare import prepare

@@ -9,6 +9,7 @@ from typing import NoReturn
 from qcore.adapters.cli import arguments as add
 from qcore.adapters.cli.candidates import add_sweep
 from qcore.adapters.cli.errors import UsageError
+from qcore.adapters.cli.overrides import add_override
 from qcore.adapters.cli.samples import add_samples
 
 
@@ -35,7 +36,10 @@ class Parser(argparse.ArgumentParser):
         if self._more is None:
             self._more = self.add_argument_group("more arguments")
             what = "show these and those that few need, and exit"
-            self.add_argument("--help-all", action=_ShowAll, nargs=0, help=what)
+            added = self.add_argument("--help-all", action=_ShowAll, nargs=0, help=what)
+            # Beside --help, wherever in a command the first that few need is declared.
+            listed = self._optionals._group_actions
+            listed.insert(1, listed.pop(listed.index(added)))
         return self._more
 
     def format_help(self) -> str:
@@ -117,7 +121,7 @@ def _quantize(command: Parser) -> None:
     add.fake(command.more)
     add.selection(command, command.more)
     add.recovery(command, command.more)
-    add.override(command.more)
+    add_override(command.more)
     add_sweep(command.more)
     add.collection(command, command.more)
     add_samples(command.more)

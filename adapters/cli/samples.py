@@ -2,23 +2,18 @@
 
 import argparse
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from qcore.adapters.cli.arguments import Container
 from qcore.adapters.cli.errors import BadInputError
 from qcore.adapters.cli.preprocess import preprocess
 from qcore.adapters.cli.reader import read
+from qcore.adapters.cli.values import at_least
 
 MOST = 500
 """Samples that are used of more: ranges hardly change any further."""
 FEW = 100
 """Below this number, ranges depend on which samples they are."""
-
-
-class Container(Protocol):
-    """A parser, or a group of arguments in one."""
-
-    def add_argument(self, *names: str, **options: Any) -> argparse.Action:
-        """Add an argument."""
 
 
 def add_samples(command: Container) -> None:
@@ -39,13 +34,13 @@ def add_samples(command: Container) -> None:
     command.add_argument(
         "--max-length",
         metavar="N",
-        type=_positive,
+        type=at_least(1),
         help="tokens that are kept of a text (as the tokenizer says)",
     )
     command.add_argument(
         "--samples",
         metavar="N",
-        type=_limit,
+        type=_most,
         default=MOST,
         help=f"how many to use at most, or all ({MOST})",
     )
@@ -99,12 +94,5 @@ def told(arguments: argparse.Namespace, used: int) -> str:
     return f"{said}."
 
 
-def _positive(text: str) -> int:
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be a positive number; got {text!r}")
-    return number
-
-
-def _limit(text: str) -> int | None:
-    return None if text == "all" else _positive(text)
+def _most(text: str) -> int | None:
+    return None if text == "all" else at_least(1)(text)

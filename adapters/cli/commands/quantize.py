@@ -5,12 +5,13 @@ from collections.abc import Iterator
 
 import qcore
 from qcore.adapters import onnx
-from qcore.adapters.cli.arguments import method_options, overridden, selected
+from qcore.adapters.cli.arguments import method_options, selected
 from qcore.adapters.cli.collect import Counted, collect
 from qcore.adapters.cli.errors import BadInputError, UsageError
 from qcore.adapters.cli.foretold import foretold
 from qcore.adapters.cli.method import check_method
 from qcore.adapters.cli.output import check_output, given_files
+from qcore.adapters.cli.overrides import overridden
 from qcore.adapters.cli.planned import planned
 from qcore.adapters.cli.samples import samples, told
 from qcore.adapters.cli.sweeping import choose, find_judge, scores

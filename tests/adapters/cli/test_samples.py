@@ -170,8 +170,14 @@ def test_a_way_to_prepare_that_makes_no_sense_is_refused(
         ),
         (["--data", "d", "--max-length", "8"], "--max-length must come with --token"),
         (["--data", "d.txt"], "--data d.txt must come with --tokenizer"),
-        (["--data", "d", "--samples", "0"], "must be a positive number; got '0'"),
-        (["--data", "d", "--samples", "some"], "must be a positive number; got 'some'"),
+        (
+            ["--data", "d", "--samples", "0"],
+            "must be a whole number of at least 1; got '0'",
+        ),
+        (
+            ["--data", "d", "--samples", "some"],
+            "must be a whole number of at least 1; got 'some'",
+        ),
         (["--data", "d", "--max-length", "-1"], "--max-length"),
     ],
 )

@@ -36,6 +36,13 @@ def test_what_few_need_is_shown_on_demand(qcore, command) -> None:
     assert "--include" in out
 
 
+@pytest.mark.parametrize("command", ["quantize", "calibrate", "inspect", "compare"])
+def test_the_help_on_all_is_offered_beside_help(qcore, command) -> None:
+    lines = qcore(command, "--help").out.splitlines()
+    place = next(i for i, line in enumerate(lines) if line.startswith("  -h, --help "))
+    assert lines[place + 1].startswith("  --help-all ")
+
+
 def test_help_lists_every_command(qcore) -> None:
     assert all(f"    {command} " in qcore("--help").out for command in COMMANDS)
 
