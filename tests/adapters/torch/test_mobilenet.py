@@ -43,8 +43,8 @@ def quantized(
     calibration, scored = pictures
     model = filled()
     expected = logits(model, scored)
-    # Biases follow from a quarter as well, and every layer goes through all of them.
-    few = calibration[:32] if recover else calibration
+    # Few are enough to recover with, and every layer goes through all of them.
+    few = calibration[:16] if recover else calibration
     data = [torch.from_numpy(x) for x in few]
     assert quantize(model, config, forward_loop=data, recover=recover) is model
     found = logits(model, scored)
@@ -91,15 +91,14 @@ def test_mobilenet_agrees_with_float_and_with_onnxruntime(
 def test_with_powers_of_two_mobilenet_has_the_bits_of_onnxruntime(
     pictures: Any, tmp_path: Path
 ) -> None:
-    model, found, noise = quantized(pictures, "int8_power_of_two", recover=True)
-    assert noise >= 20
+    few = pictures[0], pictures[1][:100]
+    model, found, noise = quantized(few, "int8_power_of_two", recover=True)
+    assert noise >= 22
     for level in ("ORT_DISABLE_ALL", "ORT_ENABLE_ALL"):
-        got = in_onnxruntime(model, pictures[1], tmp_path, level)
+        got = in_onnxruntime(model, few[1], tmp_path, level)
         np.testing.assert_array_equal(got, found, level)
 
 
-def test_with_its_biases_corrected_mobilenet_keeps_nearly_all_decisions(
-    pictures: Any,
-) -> None:
+def test_recovered_mobilenet_is_as_good_as_with_float_weights(pictures: Any) -> None:
     _, _, noise = quantized(pictures, "int8", recover=True)
-    assert noise >= 24
+    assert noise >= 25

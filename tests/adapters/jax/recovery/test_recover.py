@@ -364,3 +364,27 @@ def test_no_part_of_a_compiled_function_is_recovered():
 def test_several_arguments_of_weights_are_refused():
     with pytest.raises(QuantError, match="one argument"):
         recover(lambda p, q, x: x @ p @ q, Config([WEIGHTS], [0, 1]))
+
+
+def test_layers_of_flax_are_recovered():
+    nn = pytest.importorskip("flax.linen")
+
+    class Network(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            x = nn.relu(nn.Conv(8, (3, 3))(x))
+            x = nn.relu(nn.Conv(8, (3, 3), feature_group_count=8)(x))
+            return nn.Dense(5)(x.mean((1, 2)))
+
+    calls, model = data(16, 6, 6, 3), Network()
+    params = model.init(jax.random.key(0), calls[0])
+    rules = {**COARSE, "activation": {"dynamic": True}}
+
+    def loses(found, qparams=None):
+        quantized = fake_quant(model.apply, rules, qparams)
+        change = [quantized(found, x) - model.apply(params, x) for x in calls]
+        return float((jnp.stack(change) ** 2).mean())
+
+    found = recover(model.apply, rules)(params, calls)
+    assert found.left == {}
+    assert loses(found.params, found.qparams) < 0.3 * loses(params)
