@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from qcore.adapters.codes import activation_spec
+from qcore.adapters.codes import CODES, activation_spec
 from qcore.adapters.onnx.passes.raise_opset import OPSET
 from qcore.adapters.onnx.rounding_operators import check_spec
 from qcore.adapters.onnx.targets import DYNAMIC, FLOAT, WITH_TRANSPOSED, Mode, Target
@@ -12,10 +12,6 @@ from qcore.errors import QuantError, nearest
 from qcore.formats import parse_format
 from qcore.granularity import PerBlock
 from qcore.spec import QuantSpec
-
-_KERNELS = ("int8", "uint8")
-"""Codes that runtimes compute on; others are read back to floats by all operators."""
-
 
 QDQ, MATMULNBITS = FORMS = ("qdq", "matmulnbits")
 """How weights are stored: behind DequantizeLinear, or as onnxruntime packs them."""
@@ -138,7 +134,8 @@ def _mode_of(activation: str | QuantSpec | None) -> Mode:
 
 def _rules_for(target: Target, mode: Mode, spec: QuantSpec | None) -> Target:
     """Return the rules of a target for activations that it takes."""
-    if spec is not None and spec.format.name in _KERNELS:
+    # Codes of other formats are read back to floats by all operators.
+    if spec is not None and spec.format.name in CODES:
         return target
     rules = replace(
         target, mode=mode, carries=False, readers=(), sums="none", bias_codes=False

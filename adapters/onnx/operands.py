@@ -107,6 +107,15 @@ def has_unit_factors(node: ir.Node) -> bool:
     return all(float_attribute(node, name, 1.0) == 1.0 for name in ("alpha", "beta"))
 
 
+def own_pads(conv: ir.Node) -> list[int] | None:
+    """Return what a Conv pads, none if nothing; ``None`` if that is up to the shape."""
+    auto = conv.attributes.get("auto_pad")
+    if auto is not None and auto.as_string() not in {"NOTSET", "VALID"}:
+        return None
+    pads = conv.attributes.get("pads")
+    return [] if pads is None else list(pads.as_ints())
+
+
 def has_holes(node: ir.Node) -> bool:
     """Return whether this is a pool with dilations, for which there is no kernel."""
     return is_standard(node, "AveragePool") and "dilations" in node.attributes

@@ -22,7 +22,7 @@ from qcore.errors import QuantError
 from qcore.spec import QuantSpec
 from qcore.statistics import Statistics
 
-_PRODUCTS = ("ConvTranspose", "Einsum")
+_LEFT_FLOAT = ("ConvTranspose", "Einsum")
 """Products that some targets do in floats."""
 
 
@@ -151,7 +151,7 @@ def _is_candidate(node: ir.Node, target: Target) -> bool:
     """Return whether a node may compute on codes or look them up, for all we know."""
     # Most lookups are in shapes or activations, which nobody would ask about.
     is_other = node.op_type == "Gather" and not is_table(node)
-    return is_standard(node, *target.operators, *_PRODUCTS) and not is_other
+    return is_standard(node, *target.operators, *_LEFT_FLOAT) and not is_other
 
 
 def _read(node: ir.Node, target: Target) -> tuple[ir.Value, ...]:

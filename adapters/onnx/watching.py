@@ -12,12 +12,12 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from qcore.adapters.onnx.inputs import Feed
+from qcore.adapters.onnx.sessions import open_session
+from qcore.adapters.onnx.side_file import LEAST_BYTES
 from qcore.errors import QuantError
 
 Watch: TypeAlias = Callable[[Feed, str], dict[str, np.ndarray]]
 """Given a sample and where it is from, returns the watched tensors by name."""
-
-INLINE_BYTES = 1024  # smaller constants stay in the graph, where shapes depend on them
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def watching(
         path = Path(folder, "model.onnx")
         with _outputs(model.graph, [watched[name] for name in fetched]):
             ir.save(
-                model, path, external_data="weights", size_threshold_bytes=INLINE_BYTES
+                model, path, external_data="weights", size_threshold_bytes=LEAST_BYTES
             )
         session = _session(path, as_written) if fetched else None
 
@@ -66,15 +66,8 @@ def _outputs(graph: ir.Graph, values: Sequence[ir.Value]) -> Iterator[None]:
 
 
 def _session(path: Path, as_written: bool) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    if as_written:
-        level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.graph_optimization_level = level
-    options.log_severity_level = 4  # what goes wrong is raised, and told by us
-    # It would keep a plan of the memory for every shape that samples have.
-    options.enable_mem_pattern = False
     try:
-        return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return open_session(path, as_written=as_written)
     except Exception as error:  # bound C++: its errors have no common base
         said = str(error).replace(f"{path.parent}{os.sep}", "")
         raise QuantError(

@@ -19,6 +19,7 @@ from qcore.adapters.onnx.operands import (
     has_unit_factors,
     integer_attribute,
     is_standard,
+    own_pads,
     weight,
     weight_index,
     written_as,
@@ -63,7 +64,9 @@ def _affine(node: ir.Node, before: ir.Node) -> Affine | None:
     if node.op_type == "Conv":
         channels = extents[1] * integer_attribute(node, "group", 1)
         affine = affine_of(before, channels, len(extents) - 2)
-        moves = affine is not None and (not affine.shift.any() or not _pads(node))
+        pads = own_pads(node)
+        is_padded = pads is None or any(pads)
+        moves = affine is not None and not (affine.shift.any() and is_padded)
         return affine if moves else None
     if len(extents) != 2 or integer_attribute(node, "transA", 0):
         return None
@@ -72,14 +75,6 @@ def _affine(node: ir.Node, before: ir.Node) -> Affine | None:
         return None  # its channels are another axis than that of the rows
     affine = affine_of(before, extents[integer_attribute(node, "transB", 0)], 0)
     return affine if affine is None or matrix or not affine.shift.any() else None
-
-
-def _pads(node: ir.Node) -> bool:
-    auto = node.attributes.get("auto_pad")
-    if auto is not None and auto.as_string() not in {"NOTSET", "VALID"}:
-        return True
-    pads = node.attributes.get("pads")
-    return pads is not None and any(pads.as_ints())
 
 
 def _merged(

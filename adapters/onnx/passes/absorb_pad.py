@@ -7,7 +7,7 @@ before from giving, and the one behind from getting, what it gave.
 import onnx_ir as ir
 
 from qcore.adapters.onnx.constants import array_of, is_constant
-from qcore.adapters.onnx.operands import is_standard
+from qcore.adapters.onnx.operands import is_standard, own_pads
 
 
 def absorb_pad(model: ir.Model) -> ir.Model:
@@ -17,7 +17,7 @@ def absorb_pad(model: ir.Model) -> ir.Model:
             value = node.inputs[0] if is_standard(node, "Conv") else None
             pad = None if value is None else value.producer()
             pads = None if pad is None else _zeros_around(pad)
-            own = _own_pads(node)
+            own = own_pads(node)
             if pad is not None and pads is not None and own is not None:
                 if len(own) != len(pads):
                     own = [0] * len(pads)
@@ -26,15 +26,6 @@ def absorb_pad(model: ir.Model) -> ir.Model:
                 node.attributes.pop("auto_pad", None)
                 node.replace_input_with(0, pad.inputs[0])
     return model
-
-
-def _own_pads(conv: ir.Node) -> list[int] | None:
-    """Return what a Conv pads, none if nothing; ``None`` if that is up to the shape."""
-    auto = conv.attributes.get("auto_pad")
-    if auto is not None and auto.as_string() not in {"NOTSET", "VALID"}:
-        return None
-    pads = conv.attributes.get("pads")
-    return [] if pads is None else list(pads.as_ints())
 
 
 def _zeros_around(pad: ir.Node) -> list[int] | None:

@@ -8,11 +8,9 @@ import onnx_ir as ir
 
 from qcore import PerBlock, PerChannel, PerTensor, QParams, QuantSpec
 from qcore.adapters.onnx.constants import array_of, extents_of, is_constant
-from qcore.adapters.onnx.operands import integer_attribute, is_standard
+from qcore.adapters.onnx.operands import PRODUCTS, integer_attribute, is_standard
 from qcore.adapters.onnx_formats import format_of
 from qcore.granularity import Granularity
-
-PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True)

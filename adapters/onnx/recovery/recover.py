@@ -14,11 +14,12 @@ import numpy as np
 import onnx_ir as ir
 
 from qcore.adapters.onnx.constants import array_of, extents_of, is_constant
+from qcore.adapters.onnx.operands import PRODUCTS
 from qcore.adapters.onnx.recovery.biases import add_behind, can_set_bias, set_bias
 from qcore.adapters.onnx.recovery.geometry import Geometry
 from qcore.adapters.onnx.recovery.held import Held
 from qcore.adapters.onnx.recovery.inputs import gram_of_inputs
-from qcore.adapters.onnx.recovery.layers import PRODUCTS, layers
+from qcore.adapters.onnx.recovery.layers import layers
 from qcore.adapters.onnx.recovery.outputs import mean_outputs
 from qcore.adapters.onnx.recovery.rounding import round_weight, rounded_weight
 from qcore.adapters.onnx.recovery.stage_run import run_stage

@@ -10,6 +10,7 @@ import onnxruntime as ort
 from qcore.adapters.onnx.constants import is_constant
 from qcore.adapters.onnx.recovery.held import Held
 from qcore.adapters.onnx.recovery.stages import Stage, operands
+from qcore.adapters.onnx.sessions import open_session
 from qcore.errors import QuantError
 
 
@@ -55,12 +56,7 @@ def _session(
     proto = onnx.helper.make_model(
         graph, opset_imports=opsets, ir_version=model.ir_version
     )
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.enable_mem_pattern = False
-    return ort.InferenceSession(
-        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    return open_session(proto.SerializeToString())
 
 
 def _constants(stage: Stage) -> Iterable[ir.TensorProtocol]:
