@@ -45,14 +45,22 @@ class Geometry:
         """How many parts the channels are cut into."""
         return integer_attribute(self.node, "group", 1) if self.kernel else 1
 
-    def window(self, every: int = 1) -> Window:
-        """Return what each `every`-th output sees of an input as `padded` gives it."""
+    def window(self, extents: tuple[int, ...], every: int = 1) -> Window:
+        """Return what each `every`-th output sees of an input as `padded` gives it.
+
+        Parameters
+        ----------
+        extents : tuple of int
+            Spatial ones of the input.
+        every : int
+            How far apart the outputs lie.
+        """
         rank = len(self.kernel)
         stride = tuple(every * s for s in integers(self.node, "strides", rank))
         dilation = integers(self.node, "dilations", rank)
         if not self.is_transposed:
             return Window(self.kernel, stride, dilation, groups=self.groups)
-        around = padding_of_transposed(self.node, self.kernel)
+        around = padding_of_transposed(self.node, self.kernel, extents)
         spread = integers(self.node, "strides", rank)
         return Window(self.kernel, every, dilation, around, spread, self.groups)
 

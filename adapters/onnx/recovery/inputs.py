@@ -8,6 +8,7 @@ from qcore import Gram, QParams, QuantSpec, qparams_from_amax, quantize
 from qcore.adapters.onnx.recovery.geometry import Geometry
 from qcore.adapters.onnx.recovery.held import Held
 from qcore.adapters.onnx.recovery.layers import Layer
+from qcore.statistics.window import Window
 
 FINE = QuantSpec("int16")
 """Codes of inputs that have none: products of integers can be added up exactly."""
@@ -48,11 +49,12 @@ def gram_of_codes(
         rows = codes.reshape(-1, codes.shape[-1])
         return Gram.of(rows[:: geometry.every(codes.shape, most)], qparams)
     codes = geometry.padded(codes, int(qparams.zero_point))
-    window = geometry.window()
-    shape = (codes.shape[0], 1, *window.outputs(codes.shape[2:]))
-    thinned = geometry.window(geometry.every(shape, most))
+    extents = codes.shape[2:]
+    shape = (codes.shape[0], 1, *geometry.window(extents).outputs(extents))
+    thinned = geometry.window(extents, geometry.every(shape, most))
     # Samples of any size: what an output sees is the same.
-    return replace(Gram.of(codes, qparams, window=thinned), window=window)
+    seen = Window(geometry.kernel, groups=geometry.groups)
+    return replace(Gram.of(codes, qparams, window=thinned), window=seen)
 
 
 def _fine(name: str, held: Held) -> QParams:

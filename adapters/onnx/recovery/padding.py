@@ -29,10 +29,16 @@ def padding(node: ir.Node, kernel: Sequence[int], extents: Sequence[int]) -> Pai
     return _padding(node, totals)
 
 
-def padding_of_transposed(node: ir.Node, kernel: Sequence[int]) -> Pairs:
+def padding_of_transposed(
+    node: ir.Node, kernel: Sequence[int], extents: Sequence[int]
+) -> Pairs:
     """Return what a ConvTranspose puts around an input that it has spread."""
     rank = len(kernel)
     strides, ends = integers(node, "strides", rank), reach(node, kernel)
+    if wanted := node.attributes.get("output_shape"):
+        spread = [(n - 1) * s + 1 for n, s in zip(extents, strides, strict=True)]
+        each = zip(ends, spread, wanted.as_ints(), strict=True)
+        return tuple(_around(node, *axis) for axis in each)
     attribute = node.attributes.get("output_padding")
     extra = (0,) * rank if attribute is None else tuple(attribute.as_ints())
     each = zip(ends, strides, extra, strict=True)
@@ -40,6 +46,15 @@ def padding_of_transposed(node: ir.Node, kernel: Sequence[int]) -> Pairs:
     return tuple(
         (r - a, r - b + e) for r, (a, b), e in zip(ends, cut, extra, strict=True)
     )
+
+
+def _around(node: ir.Node, end: int, spread: int, wanted: int) -> tuple[int, int]:
+    """Return what is around a spread axis for so many outputs to be made of it."""
+    cut = max(spread + end - wanted, 0)
+    attribute = node.attributes.get("auto_pad")
+    is_upper = attribute is not None and attribute.as_string() == "SAME_UPPER"
+    before = end - (cut // 2 if is_upper else cut - cut // 2)
+    return before, wanted + end - spread - before
 
 
 def _padding(node: ir.Node, totals: Sequence[int]) -> Pairs:

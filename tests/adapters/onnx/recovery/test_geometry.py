@@ -48,6 +48,17 @@ CASES = {
         (1, 2, 4, 5),
         (2, 3, 3, 3),
     ),
+    "transposed to a shape": (
+        "ConvTranspose<output_shape = [7, 10], strides = [2, 2]>(x, w)",
+        (1, 2, 4, 5),
+        (2, 3, 3, 3),
+    ),
+    "transposed to a shape, padded above": (
+        'ConvTranspose<output_shape = [7, 10], strides = [2, 2], auto_pad = '
+        '"SAME_UPPER">(x, w)',
+        (1, 2, 4, 5),
+        (2, 3, 4, 3),
+    ),
     "a product of matrices": ("MatMul(x, w)", (2, 5, 4), (4, 3)),
     "a Gemm": ("Gemm(x, w)", (5, 4), (4, 3)),
     "a transposed Gemm": ("Gemm<transB = 1>(x, w)", (5, 4), (3, 4)),
