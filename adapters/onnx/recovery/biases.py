@@ -141,13 +141,15 @@ def add_behind(graph: ir.Graph, layer: Layer, shift: np.ndarray) -> None:
     not where an integer kernel gives codes at once.
     """
     names, result = Names(graph), layer.node.outputs[0]
-    # Of the rank of the result, for the reason that `spread_biases` has.
-    rank = 1 if result.shape is None else len(result.shape)
     users = list(result.uses())
     if any(use.node.op_type == "QuantizeLinear" for use in users):
         return
     found = _addend(result)
-    before = np.zeros(1) if found is None else array_of(found.value).reshape(-1)
+    added = np.zeros(1) if found is None else array_of(found.value)
+    # Of the rank of the result, for the reason that `spread_biases` has; or of what was
+    # added, if that has more axes.
+    rank = max(added.ndim, 1 if result.shape is None else len(result.shape))
+    before = added.reshape(-1)
     values = _floats(layer, before + shift).reshape((1,) * (rank - 1) + (-1,))
     addend = add_constant(graph, names, f"{layer.name}_bias", values)
     if found is not None:

@@ -1,7 +1,8 @@
 """A graph in stages, each of which gives what the layer behind it and later ones need.
 
 DequantizeLinear belongs to whoever reads what it gives: so what is held between stages
-are codes, a quarter of the floats.
+are codes, a quarter of the floats. So do nodes that give a sequence of tensors, or one
+or none, which cannot be held.
 """
 
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from qcore.adapters.onnx.constants import is_constant
+from qcore.adapters.onnx.passes.infer_types import NO_TENSORS
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,12 @@ def _nested(node: ir.Node) -> Iterator[ir.Node]:
 
 
 def _is_free(node: ir.Node) -> bool:
-    return node.op_type == "DequantizeLinear"
+    """Return whether a node runs again for each stage that reads what it gives."""
+    return node.op_type == "DequantizeLinear" or node.op_type in NO_TENSORS
 
 
 def _with_free(nodes: list[ir.Node], places: dict[ir.Node, int]) -> list[ir.Node]:
-    """Return nodes with the DequantizeLinear that they read, in the graph's order."""
+    """Return nodes with the free ones that they read, in the graph's order."""
     every = set(nodes)
     pending = list(nodes)
     while pending:
@@ -101,7 +104,7 @@ def _with_free(nodes: list[ir.Node], places: dict[ir.Node, int]) -> list[ir.Node
 def _last_uses(order: list[ir.Node]) -> dict[ir.Value, int]:
     """Return for each tensor the place of the last node that needs it.
 
-    What DequantizeLinear reads is needed as long as what it gives.
+    What a free node reads is needed as long as what it gives.
     """
     last: dict[ir.Value, int] = {}
     for place in range(len(order) - 1, -1, -1):

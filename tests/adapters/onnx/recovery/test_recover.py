@@ -161,6 +161,42 @@ def test_what_is_added_that_is_no_bias_stays(build, rng):
     np.testing.assert_array_equal(left[gemm.input[2]], c)
 
 
+def test_the_rank_of_what_is_added_stays(build, rng):
+    weight = rng.normal(size=(8, 8)).astype(np.float32)
+    addend = rng.normal(size=(1, 1, 8)).astype(np.float32)
+    ends = "float[N, 8] x", "float[1, N, 8] y"
+    model = build(*ends, "{ a = MatMul(x, w)  y = Add(a, b) }", w=weight, b=addend)
+    data = [{"x": rng.normal(size=(4, 8)).astype(np.float32)} for _ in range(4)]
+    found = adapter.quantize(model, data)
+    onnx.checker.check_model(found, full_check=True)
+    assert [y.shape for y in run(found, data)] == [(1, 4, 8)] * 4
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [
+        "s = SequenceConstruct(a, x)  b = Relu(a)  c = MatMul(b, v)  "
+        "e = SequenceAt(s, i)",
+        "t = SequenceConstruct(a, x, a)  s = SequenceErase(t, i)  b = Relu(a)  "
+        "c = MatMul(b, v)  e = SequenceAt(s, i)",
+        "s = Optional(a)  b = Relu(a)  c = MatMul(b, v)  e = OptionalGetElement(s)",
+    ],
+)
+def test_what_is_no_tensor_may_pass_by_layers(build, rng, passing):
+    weights = {n: rng.normal(size=(8, 8)).astype(np.float32) for n in "uvw"}
+    rest = "d = Relu(c)  f = Add(d, e)  y = MatMul(f, w)"
+    ends = "float[N, 8] x, int64 i", "float[N, 8] y"
+    model = build(*ends, f"{{ a = MatMul(x, u)  {passing}  {rest} }}", **weights)
+    data = [
+        {"x": rng.normal(size=(32, 8)).astype(np.float32), "i": np.asarray(n % 2)}
+        for n in range(24)
+    ]
+    plain, found = (
+        adapter.quantize(model, data, recover=one) for one in ("none", "full")
+    )
+    assert error(model, found, data) < 1.1 * error(model, plain, data)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
