@@ -1,6 +1,7 @@
 """Smooth the inputs of a model's products, on samples of them."""
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import onnx_ir as ir
@@ -33,7 +34,7 @@ def check_smooth(smooth: bool | float, given: Any) -> None:
     """
     if smooth is False:
         return
-    if not isinstance(smooth, bool | int | float):
+    if not isinstance(smooth, Real):
         raise TypeError(
             "`smooth` must be a bool or a number from 0 to 1; "
             f"got {type(smooth).__name__}."

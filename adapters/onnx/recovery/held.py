@@ -7,6 +7,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from qcore.errors import QuantError
+
 MEMORY = 1 << 30
 """Bytes that are held in memory at once."""
 
@@ -83,6 +85,18 @@ class Held:
 
 @contextmanager
 def holding(memory: int) -> Iterator[Held]:
-    """Give room for tensors, which is free again afterwards."""
+    """Give room for tensors, which is free again afterwards.
+
+    Raises
+    ------
+    TypeError, QuantError
+        If the memory is no number of bytes.
+    """
+    if not isinstance(memory, int) or isinstance(memory, bool):
+        raise TypeError(
+            f"`memory` must be a number of bytes; got {type(memory).__name__}."
+        )
+    if memory < 0:
+        raise QuantError(f"`memory` must be at least 0 bytes; got {memory}.")
     with TemporaryDirectory() as folder:
         yield Held(Path(folder), memory)

@@ -115,6 +115,15 @@ def test_how_much_must_be_a_share(build, constants, data, smooth, error, said):
         adapter.quantize(model, data, smooth=smooth)
 
 
+def test_how_much_may_be_a_number_of_numpy(build, constants, data):
+    model = net(build, ATTENTION, constants)
+    found = [
+        adapter.quantize(model, data, smooth=share, recover="none")
+        for share in (0.5, np.float32(0.5))
+    ]
+    assert found[0] == found[1]
+
+
 def test_statistics_are_those_of_another_model(build, constants, data):
     model = net(build, ATTENTION, constants)
     with pytest.raises(QuantError, match="must be given data; got statistics"):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from qcore import QuantError
 from qcore.adapters.onnx.recovery.held import Held, holding
 
 
@@ -39,6 +40,19 @@ def test_an_array_takes_the_place_of_an_older_one(tmp_path):
     held.put(0, "a", np.ones(10))
     assert held.get(0, "a").all()
     assert held.memory == 20
+
+
+@pytest.mark.parametrize("memory", ["1G", None, 1.5, True])
+def test_memory_must_be_a_number_of_bytes(memory):
+    said = "`memory` must be a number of bytes; got"
+    with pytest.raises(TypeError, match=said), holding(memory):
+        pass
+
+
+def test_memory_must_not_be_negative():
+    said = "`memory` must be at least 0 bytes; got -1"
+    with pytest.raises(QuantError, match=said), holding(-1):
+        pass
 
 
 def test_nothing_is_left_on_disk_afterwards():
