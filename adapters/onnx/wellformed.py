@@ -204,13 +204,16 @@ def _check_order(
 
 
 def _read(node: onnx.NodeProto) -> Iterator[str]:
-    """Yield the names that a node reads, in its bodies too."""
+    """Yield the names that a node reads, in its bodies too, of what is outside."""
     yield from node.input
     for attribute in node.attribute:
         for body in _bodies(attribute):
-            yield from (value.name for value in body.output)
-            for inner in body.node:
-                yield from _read(inner)
+            own = {value.name for value in body.input}
+            own.update(tensor.name for tensor in body.initializer)
+            own.update(name for inner in body.node for name in inner.output)
+            ends = (value.name for value in body.output)
+            inside = (name for inner in body.node for name in _read(inner))
+            yield from (name for name in (*ends, *inside) if name not in own)
 
 
 def _check_name(name: object, what: str) -> None:

@@ -112,6 +112,22 @@ def test_nodes_may_stand_in_any_order(build):
     assert made == ["Exp", "Neg", "Sin"]
 
 
+def test_names_inside_of_a_body_are_none_of_those_outside(build):
+    model = build(
+        "float[N] x",
+        "float[N] a",
+        """{
+            s = SequenceConstruct(x)
+            t = SequenceMap<body = b (float[N] e) => (float[N] o) { o = Neg(e) }>(s)
+            y = ConcatFromSequence<axis = 0>(t)
+            a = Abs(y)
+        }""",
+    )
+    body = model.graph.node[1].attribute[0].g
+    body.input[0].name = body.node[0].input[0] = "a"
+    to_ir(model)
+
+
 def test_a_cycle_through_a_body_is_refused(build):
     model = build(
         "float[N] x, bool c",
