@@ -1,12 +1,13 @@
 """How the operands and the result of a product lie, as the core wants them."""
 
 from dataclasses import dataclass
-from math import ceil, prod
+from math import prod
 
 import numpy as np
 
 from qcore import Window
 from qcore.adapters.jax.products import Product
+from qcore.recovery.thinning import spacing
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,7 @@ class Layout:
         most : int
             How many are enough.
         """
-        surplus: float = (shown / most) ** (1 / max(self.window().rank, 1))
-        return max(ceil(surplus), 1)
+        return spacing(shown, most, max(self.window().rank, 1))
 
     def shown(self, shape: tuple[int, ...]) -> int:
         """Return how many outputs of a channel are made of data of this shape."""

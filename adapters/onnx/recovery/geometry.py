@@ -1,7 +1,7 @@
 """What of its input each output of a layer is made of, and its weight to match."""
 
 from dataclasses import dataclass
-from math import ceil, prod
+from math import prod
 
 import numpy as np
 import onnx_ir as ir
@@ -12,6 +12,8 @@ from qcore.adapters.onnx.recovery.padding import (
     padding,
     padding_of_transposed,
 )
+from qcore.recovery.thinning import spacing
+from qcore.recovery.transposed import mirrored
 from qcore.statistics.window import Window
 
 
@@ -89,29 +91,21 @@ class Geometry:
             How many of a channel are enough.
         """
         if not self.kernel:
-            return max(ceil(prod(shape[:-1]) / most), 1)
-        surplus = prod(shape) / shape[1] / most
-        return max(ceil(float(surplus ** (1 / len(self.kernel)))), 1)
+            return spacing(prod(shape[:-1]), most, 1)
+        return spacing(prod(shape) // shape[1], most, len(self.kernel))
 
     def by_output(self, weight: np.ndarray) -> np.ndarray:
         """Return a weight, or what belongs to it, as ``[outputs, inputs, *kernel]``."""
         if not self.is_transposed:
             return np.moveaxis(weight, self._output_axis, 0)
-        inputs, outputs = weight.shape[:2]
-        split = (self.groups, inputs // self.groups, outputs, *self.kernel)
-        moved = np.moveaxis(weight.reshape(split), 2, 1)
-        rows = moved.reshape(self.groups * outputs, -1, *self.kernel)
-        return np.flip(rows, tuple(range(2, rows.ndim)))
+        rows: np.ndarray = mirrored(weight, self.groups, xp=np)
+        return rows
 
     def as_stored(self, rows: np.ndarray) -> np.ndarray:
         """Return what `by_output` gave in the shape that the operator wants."""
-        if not self.is_transposed:
-            return np.moveaxis(rows, 0, self._output_axis)
-        outputs, inputs = rows.shape[:2]
-        rows = np.flip(rows, tuple(range(2, rows.ndim)))
-        split = (self.groups, outputs // self.groups, inputs, *self.kernel)
-        moved = np.moveaxis(rows.reshape(split), 2, 1)
-        return moved.reshape(self.groups * inputs, -1, *self.kernel)
+        if self.is_transposed:
+            return self.by_output(rows)  # what was mirrored is mirrored back
+        return np.moveaxis(rows, 0, self._output_axis)
 
     def products(self, rows: np.ndarray, inputs: np.ndarray) -> np.ndarray:
         """Return what weights ``[outputs, ...]`` make of inputs ``[groups, K]``."""

@@ -1,7 +1,6 @@
 """What of its input each output of a layer is made of, and its weight to match."""
 
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 import torch
@@ -9,6 +8,8 @@ from torch.nn.modules.conv import _ConvNd
 
 from qcore import Window
 from qcore.adapters.torch.recovery.layers import Layer
+from qcore.recovery.thinning import spacing
+from qcore.recovery.transposed import mirrored
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,7 @@ class Geometry:
         most : int
             How many are enough.
         """
-        surplus: float = (shown / most) ** (1 / max(len(self.kernel), 1))
-        return max(ceil(surplus), 1)
+        return spacing(shown, most, max(len(self.kernel), 1))
 
     def images(self, x: torch.Tensor, every: int) -> torch.Tensor:
         """Return ``[N, channels, *spatial]``, padded, or each `every`-th of ``[N, K]``.
@@ -106,21 +106,12 @@ class Geometry:
         """Return a weight, or what belongs to it, as ``[outputs, inputs, *kernel]``."""
         if not self._is_transposed:
             return weight
-        inputs, outputs = weight.shape[:2]
-        split = (self.groups, inputs // self.groups, outputs, *self.kernel)
-        moved = np.moveaxis(weight.reshape(split), 2, 1)
-        rows = moved.reshape(self.groups * outputs, -1, *self.kernel)
-        return np.flip(rows, tuple(range(2, rows.ndim)))
+        rows: np.ndarray = mirrored(weight, self.groups, xp=np)
+        return rows
 
     def as_stored(self, rows: np.ndarray) -> np.ndarray:
         """Return what `by_output` gave in the shape that the layer wants."""
-        if not self._is_transposed:
-            return rows
-        outputs, inputs = rows.shape[:2]
-        rows = np.flip(rows, tuple(range(2, rows.ndim)))
-        split = (self.groups, outputs // self.groups, inputs, *self.kernel)
-        moved = np.moveaxis(rows.reshape(split), 2, 1)
-        return moved.reshape(self.groups * inputs, -1, *self.kernel)
+        return self.by_output(rows)  # what was mirrored is mirrored back
 
     @property
     def _is_transposed(self) -> bool:

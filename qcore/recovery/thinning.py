@@ -1,0 +1,20 @@
+"""How few outputs of a layer tell enough of all."""
+
+from math import ceil
+
+
+def spacing(shown: int, most: int, axes: int) -> int:
+    """
+    Return how far apart, along each axis, few enough outputs lie.
+
+    Parameters
+    ----------
+    shown : int
+        How many of a channel there are.
+    most : int
+        How many are enough.
+    axes : int
+        Along how many axes they lie; of a matrix, that of its rows.
+    """
+    surplus: float = (shown / most) ** (1 / axes)
+    return max(ceil(surplus), 1)
