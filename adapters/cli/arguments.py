@@ -188,6 +188,12 @@ def recovery(command: Container, more: Container) -> None:
         "them (0.75)",
     )
     more.add_argument(
+        "--budget",
+        metavar="BITS",
+        type=float,
+        help="of a weight on the average, 8 to 16: layers that cost most get 16",
+    )
+    more.add_argument(
         "--memory",
         metavar="MB",
         type=values.at_least(1),

@@ -6,6 +6,7 @@
 >>> onnx.save(quantized, "model.int8.onnx")  # doctest: +SKIP
 """
 
+from qcore.adapters.onnx.bits import spend_bits
 from qcore.adapters.onnx.calibration import calibrate
 from qcore.adapters.onnx.comparison import ModelComparison, compare
 from qcore.adapters.onnx.images import ImageFolder
@@ -35,5 +36,6 @@ __all__ = [
     "plan",
     "quantize",
     "save",
+    "spend_bits",
     "sweep",
 ]

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from qcore import QuantSpec
+from qcore import QuantSpec, parse_format
 from qcore.adapters.onnx.recipe import Recipe
 from qcore.adapters.onnx.selection import matches_any
 from qcore.adapters.onnx.targets import Target
 from qcore.adapters.onnx.weights import WeightSpec
+from qcore.adapters.onnx_formats import type_of
 from qcore.errors import QuantError
 
 
@@ -113,3 +114,9 @@ def override_of(name: str, overrides: Overrides, /) -> Override | None:
     """Return what was asked of a tensor, if anything was."""
     fits = (o for pattern, o in overrides.items() if matches_any(name, [pattern]))
     return next(fits, None)
+
+
+def opset_of(overrides: Overrides, /) -> int:
+    """Return the first opset that has the formats that were asked for, or 0."""
+    formats = [o.format for o in overrides.values() if o.format is not None]
+    return max((type_of(parse_format(name)).opset for name in formats), default=0)

@@ -13,7 +13,7 @@ from qcore.adapters.onnx.feeds import Data
 from qcore.adapters.onnx.formats import QDQ, Formats, choose_formats
 from qcore.adapters.onnx.inputs import inputs_of
 from qcore.adapters.onnx.model_file import Source, to_proto
-from qcore.adapters.onnx.overrides import parse_overrides
+from qcore.adapters.onnx.overrides import opset_of, parse_overrides
 from qcore.adapters.onnx.passes.clean import clean
 from qcore.adapters.onnx.passes.insert_qdq import insert_qdq
 from qcore.adapters.onnx.passes.loadable_float8 import loadable_float8
@@ -186,7 +186,8 @@ def quantize(
         data = statistics_or_data
     level = choose_level(recover, data, formats)
     check_smooth(smooth, statistics_or_data)
-    prepared = prepare(model, keep_existing=keep_existing, opset=formats.opset)
+    opset = max(formats.opset, opset_of(asked))
+    prepared = prepare(model, keep_existing=keep_existing, opset=opset)
     selection = Selection(op_types, include, exclude)
     needed = plan_prepared(prepared, rules, selection)
     refuse_idle(needed, rules)

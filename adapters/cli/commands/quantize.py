@@ -1,7 +1,8 @@
 """`qcore quantize`: a float model and data in, an int8 model out."""
 
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import qcore
 from qcore.adapters import onnx
@@ -22,6 +23,7 @@ from qcore.adapters.onnx.model_file import external_files
 from qcore.adapters.onnx.recipe import Recipe
 from qcore.adapters.onnx.targets import find_target
 from qcore.adapters.onnx.weights import WeightSpec
+from qcore.statistics import Statistics
 
 
 def run(arguments: Namespace) -> Iterator[str]:
@@ -61,8 +63,7 @@ def run(arguments: Namespace) -> Iterator[str]:
     has_data = bool(arguments.data or arguments.reader)
     smooths = arguments.smooth is not False
     recovers = has_data and arguments.recover != "none"
-    if smooths and (judge or arguments.bins):
-        raise BadInputError("--smooth must come without --evaluate and --bins.")
+    _check_together(arguments, has_data=has_data)
     # Smoothing makes another model, which statistics of this one do not fit.
     if has_data and not smooths:
         statistics = collect(arguments, counted)
@@ -74,6 +75,9 @@ def run(arguments: Namespace) -> Iterator[str]:
     }
     found = choose(judge, arguments, statistics or {}, common) if judge else None
     best = found.trials[0].options if found else {"method": arguments.method, **options}
+    if arguments.budget is not None:
+        every = {**common, **best}
+        common["overrides"] |= _with_many_bits(arguments, statistics or {}, every)
     quantized = onnx.quantize(
         model,
         samples(arguments) if has_data and smooths else statistics,
@@ -95,6 +99,28 @@ def run(arguments: Namespace) -> Iterator[str]:
         if has_data:
             yield told(arguments, counted.used)
         yield from map(str, plan.kept_float)
+
+
+def _check_together(arguments: Namespace, *, has_data: bool) -> None:
+    """Refuse arguments that do not go together."""
+    others = (arguments.evaluate, arguments.bins, arguments.budget)
+    if arguments.smooth is not False and any(others):
+        raise BadInputError(
+            "--smooth must come without --evaluate, --bins or --budget."
+        )
+    if arguments.budget and not has_data:
+        raise BadInputError("--budget must come with --data or --reader.")
+
+
+def _with_many_bits(
+    arguments: Namespace,
+    statistics: Mapping[str, Statistics],
+    options: Mapping[str, Any],
+) -> dict[str, dict[str, str]]:
+    """Return what the tensors get that a budget gives more bits."""
+    own = {key: value for key, value in options.items() if value and key != "overrides"}
+    data, budget = samples(arguments), arguments.budget
+    return onnx.spend_bits(arguments.model, statistics, data, budget, **own)
 
 
 def _done(plan: onnx.Plan, formats: Formats, activation: str | None) -> str:

@@ -99,8 +99,19 @@ def test_a_weight_can_have_a_method_a_range_and_codes_of_its_own(net, data):
 def test_weights_that_are_only_stored_can_have_codes_of_their_own(net):
     how = {"activation": "float", "weight": "int8"}
     model = adapter.quantize(net, **how, overrides={"m": {"format": "int4"}})
+    onnx.checker.check_model(model, full_check=True)
     assert grids(model)["m"][1].dtype.name == "int4"
     assert grids(model)["w"][1].dtype == np.int8
+
+
+def test_layers_can_have_16_bits(net, data, run):
+    own = {"p": {"format": "uint16"}, "v": {"format": "int16"}}
+    model = adapter.quantize(net, data, overrides=own)
+    onnx.checker.check_model(model, full_check=True)
+    found = grids(model)
+    assert (found["p"][1].dtype, found["v"][1].dtype) == (np.uint16, np.int16)
+    assert found["x"][1].dtype == np.uint8
+    assert run(model, data[0]).shape == (1, 4, 8, 8)
 
 
 def test_the_first_pattern_that_fits_holds(net, data):

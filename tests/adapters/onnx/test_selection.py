@@ -73,6 +73,13 @@ def test_a_pattern_that_matches_nothing_is_refused(net, choice, said):
 
 
 @pytest.mark.parametrize("argument", ["op_types", "include", "exclude"])
-def test_a_single_string_is_not_taken_for_a_list_of_letters(net, argument):
+@pytest.mark.parametrize("given", ["Conv", 3, [3], iter(["Conv"])])
+def test_what_is_no_list_of_names_is_refused(net, argument, given):
     with pytest.raises(TypeError, match=f"`{argument}` must be a list of names; got"):
-        plan(net, **{argument: "Conv"})
+        plan(net, **{argument: given})
+
+
+@pytest.mark.parametrize("argument", ["include", "exclude"])
+def test_nothing_is_an_empty_list(net, argument):
+    with pytest.raises(TypeError, match=f"`{argument}` must be a list .*; got None"):
+        plan(net, **{argument: None})

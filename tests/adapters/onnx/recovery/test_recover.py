@@ -204,6 +204,7 @@ def test_what_is_no_tensor_may_pass_by_layers(build, rng, passing):
             {"recover": "gtpq"},
             "`recover` must be known; got 'gtpq': did you mean 'gptq'",
         ),
+        ({"recover": True}, "`recover` must be known; got True: known are bias"),
         ({"recover": "full", "activation": "dynamic"}, "found when the model runs"),
     ],
 )
