@@ -36,8 +36,8 @@ class FileFormatError(QuantError):
     """A file is not what its reader expects."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: object, known: Iterable[str]) -> str:
     """Return the end of an error sentence: the nearest known name, else all of them."""
     names = sorted(known)
-    close = get_close_matches(name, names, n=1)
+    close = get_close_matches(str(name), names, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}."

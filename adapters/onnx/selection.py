@@ -30,10 +30,14 @@ class Selection:
     exclude: Collection[str] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a single string, whose letters would be taken for names."""
+        """Refuse what is no list of names.
+
+        Nor is a single string, whose letters would be taken for names, or an iterator,
+        which is empty after it was read once.
+        """
         for name in ("op_types", "include", "exclude"):
             given = getattr(self, name)
-            if isinstance(given, str):
+            if not (_are_names(given) or (given is None and name == "op_types")):
                 raise TypeError(f"`{name}` must be a list of names; got {given!r}.")
 
     def why_float(self, product: ir.Node) -> str | None:
@@ -61,6 +65,12 @@ class Selection:
         kind = " or ".join(target.operators)
         _check_patterns("include", self.include, products, kind)
         _check_patterns("exclude", self.exclude, nodes, "node")
+
+
+def _are_names(given: object) -> bool:
+    if isinstance(given, str) or not isinstance(given, Collection):
+        return False
+    return all(isinstance(name, str) for name in given)
 
 
 def matches_any(name: str, patterns: Iterable[str]) -> bool:

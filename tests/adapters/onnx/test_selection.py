@@ -80,6 +80,6 @@ def test_what_is_no_list_of_names_is_refused(net, argument, given):
 
 
 @pytest.mark.parametrize("argument", ["include", "exclude"])
-def test_nothing_is_an_empty_list(net, argument):
+def test_no_choice_of_nodes_is_an_empty_list(net, argument):
     with pytest.raises(TypeError, match=f"`{argument}` must be a list .*; got None"):
         plan(net, **{argument: None})
