@@ -5,41 +5,29 @@ from types import MappingProxyType
 from typing import Any
 
 import onnx
-import onnx_ir as ir
 
 from qcore import QuantSpec
-from qcore.adapters.onnx.calibration import calibrate_prepared
 from qcore.adapters.onnx.feeds import Data
-from qcore.adapters.onnx.formats import QDQ, Formats, choose_formats
+from qcore.adapters.onnx.formats import QDQ, choose_formats
+from qcore.adapters.onnx.given_statistics import statistics_for
 from qcore.adapters.onnx.inputs import inputs_of
 from qcore.adapters.onnx.model_file import Source, to_proto
-from qcore.adapters.onnx.overrides import opset_of, parse_overrides
+from qcore.adapters.onnx.overrides import parse_overrides
 from qcore.adapters.onnx.passes.clean import clean
-from qcore.adapters.onnx.passes.insert_qdq import insert_qdq
-from qcore.adapters.onnx.passes.loadable_float8 import loadable_float8
-from qcore.adapters.onnx.passes.multiply_dynamically import multiply_dynamically
 from qcore.adapters.onnx.passes.pack_blocks import pack_blocks
-from qcore.adapters.onnx.passes.quantize_weights import quantize_weights
-from qcore.adapters.onnx.passes.round_activations import round_activations
-from qcore.adapters.onnx.passes.round_weights import round_weights
-from qcore.adapters.onnx.passes.store_weights import store_weights
-from qcore.adapters.onnx.plan import Plan
-from qcore.adapters.onnx.planning import plan_prepared, refuse_idle
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.progress import Progress
-from qcore.adapters.onnx.ranges import activation_mean_ratios, activation_qparams
 from qcore.adapters.onnx.recipe import Recipe
 from qcore.adapters.onnx.recovery.held import MEMORY, Held, holding
 from qcore.adapters.onnx.recovery.level import choose_level
 from qcore.adapters.onnx.recovery.recover import recover_layers
 from qcore.adapters.onnx.recovery.samples import hold_samples
+from qcore.adapters.onnx.request import Request
+from qcore.adapters.onnx.rewriting import rewritten
 from qcore.adapters.onnx.selection import Selection
 from qcore.adapters.onnx.smoothing import check_smooth, smooth_layers
-from qcore.adapters.onnx.stored_operands import multiplied_tensors
-from qcore.adapters.onnx.tailoring import Tailored, tailor
-from qcore.adapters.onnx.targets import DYNAMIC, FLOAT, find_target
+from qcore.adapters.onnx.targets import find_target
 from qcore.adapters.onnx.weights import OUTPUT, WeightSpec
-from qcore.errors import QuantError
 from qcore.statistics import Statistics
 
 
@@ -173,122 +161,52 @@ def quantize(
         fake=fake,
         weight_form=weight_form,
     )
-    rules = formats.target
-    weights = WeightSpec(
-        formats.weight, weight_method, per_channel, rules.bias_codes, formats.block
+    asked = Request(
+        formats,
+        Recipe(formats.activation or QuantSpec(), method, options),
+        WeightSpec(
+            formats.weight,
+            weight_method,
+            per_channel,
+            formats.target.bias_codes,
+            formats.block,
+        ),
+        parse_overrides(overrides),
+        Selection(op_types, include, exclude),
     )
-    recipe = Recipe(formats.activation or QuantSpec(), method, options)
-    if formats.needs_data:
-        recipe.check()
-    weights.check()
-    asked = parse_overrides(overrides)
+    asked.check()
     if not (statistics_or_data is None or isinstance(statistics_or_data, Mapping)):
         data = statistics_or_data
     level = choose_level(recover, data, formats)
     check_smooth(smooth, statistics_or_data)
-    opset = max(formats.opset, opset_of(asked))
-    prepared = prepare(model, keep_existing=keep_existing, opset=opset)
-    selection = Selection(op_types, include, exclude)
-    needed = plan_prepared(prepared, rules, selection)
-    refuse_idle(needed, rules)
-    tailor(prepared.graph, needed, rules, asked, activations=recipe, weights=weights)
+    prepared = prepare(model, keep_existing=keep_existing, opset=asked.opset)
+    plan = asked.plan(prepared)
+    asked.tailor(prepared, plan)  # to refuse what cannot be, before data is run
     with holding(memory) as held:
-        source = statistics_or_data
+        source: Mapping[str, Statistics] | Data | Held | None = statistics_or_data
         if data is not None and (level != "none" or smooth is not False):
             hold_samples(held, data, inputs_of(prepared.graph), samples)
             source = held if data is statistics_or_data else source
         if smooth is not False:
-            prepared = smooth_layers(prepared, needed, held, smooth, progress)
-            needed = plan_prepared(prepared, rules, selection)
-        statistics = _statistics(
-            prepared, needed, formats, source, samples=samples, progress=progress
+            prepared = smooth_layers(prepared, plan, held, smooth, progress)
+            plan = asked.plan(prepared)
+        statistics = statistics_for(
+            prepared, plan, formats, source, samples=samples, progress=progress
         )
-        plan = needed
         if formats.needs_data:
-            plan = plan_prepared(prepared, rules, selection, statistics=statistics)
-            refuse_idle(plan, rules)
-        tailored = tailor(
-            prepared.graph, plan, rules, asked, activations=recipe, weights=weights
-        )
+            plan = asked.plan(prepared, statistics)
+        tailored = asked.tailor(prepared, plan)
         original = prepared.clone()
-        quantized = _rewritten(prepared, plan, formats, statistics, tailored)
+        quantized = rewritten(prepared, plan, formats, statistics, tailored)
         if level != "none":
             recover_layers(
                 quantized,
                 original,
                 held,
                 level=level,
-                bias_codes=rules.bias_codes,
+                bias_codes=formats.target.bias_codes,
                 bar=progress is None,
             )
     if formats.packed:
         quantized = pack_blocks(quantized)
     return to_proto(clean(quantized))
-
-
-def _rewritten(
-    model: ir.Model,
-    plan: Plan,
-    formats: Formats,
-    statistics: Mapping[str, Statistics],
-    tailored: Tailored,
-) -> ir.Model:
-    """Return the model as planned, with codes to the nearest."""
-    target, weights = formats.target, tailored.weights
-    qparams = (
-        activation_qparams(model.graph, plan, statistics, tailored.activations)
-        if formats.needs_data
-        else {}
-    )
-    read = [*plan.tensors, *multiplied_tensors(model.graph, plan)]
-    ratios = activation_mean_ratios(model.graph, read, statistics)
-    if formats.fake:
-        rounded = round_weights(model, plan, ratios, weights)
-        if formats.activation is None:
-            return rounded
-        return round_activations(rounded, plan, qparams, formats.activation)
-    stored = store_weights(
-        model,
-        plan,
-        ratios,
-        weights,
-        looks_up_codes=target.looks_up_codes,
-    )
-    if target.mode == "dynamic":
-        return multiply_dynamically(stored, plan, ratios, weights)
-    coded = quantize_weights(stored, plan, qparams, ratios, weights)
-    coded = insert_qdq(coded, plan, qparams, everywhere=target.carries)
-    return loadable_float8(coded) if target.name == "onnxruntime" else coded
-
-
-def _statistics(
-    model: ir.Model,
-    plan: Plan,
-    formats: Formats,
-    given: Mapping[str, Statistics] | Data | Held | None,
-    *,
-    samples: int | None,
-    progress: Progress | None,
-) -> Mapping[str, Statistics]:
-    """Return statistics as they were given, or of the data that was given."""
-    if given is None:
-        if formats.needs_data:
-            raise QuantError(
-                "`statistics_or_data` must be given unless `activation` is "
-                f"{DYNAMIC!r} or {FLOAT!r}."
-            )
-        return {}
-    if not isinstance(given, Mapping):
-        sources = plan.sources or multiplied_tensors(model.graph, plan)
-        return calibrate_prepared(
-            model, given, sources, samples=samples, progress=progress
-        )
-    for name, state in given.items():
-        if not isinstance(state, Statistics):
-            raise QuantError(
-                "statistics must be those that `calibrate` gave, by tensor; "
-                f"got {type(state).__name__} for {name!r}."
-            )
-        if state.extents:
-            raise QuantError(f"statistics of {name!r} must be per tensor to be used.")
-    return given

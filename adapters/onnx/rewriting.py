@@ -1,0 +1,54 @@
+"""Put numbers in codes, or rounded ones, where a plan wants them."""
+
+from collections.abc import Mapping
+
+import onnx_ir as ir
+
+from qcore.adapters.onnx.formats import Formats
+from qcore.adapters.onnx.passes.insert_qdq import insert_qdq
+from qcore.adapters.onnx.passes.loadable_float8 import loadable_float8
+from qcore.adapters.onnx.passes.multiply_dynamically import multiply_dynamically
+from qcore.adapters.onnx.passes.quantize_weights import quantize_weights
+from qcore.adapters.onnx.passes.round_activations import round_activations
+from qcore.adapters.onnx.passes.round_weights import round_weights
+from qcore.adapters.onnx.passes.store_weights import store_weights
+from qcore.adapters.onnx.plan import Plan
+from qcore.adapters.onnx.ranges import activation_mean_ratios, activation_qparams
+from qcore.adapters.onnx.stored_operands import multiplied_tensors
+from qcore.adapters.onnx.tailoring import Tailored
+from qcore.statistics import Statistics
+
+
+def rewritten(
+    model: ir.Model,
+    plan: Plan,
+    formats: Formats,
+    statistics: Mapping[str, Statistics],
+    tailored: Tailored,
+) -> ir.Model:
+    """Return the model as planned, with codes to the nearest."""
+    target, weights = formats.target, tailored.weights
+    qparams = (
+        activation_qparams(model.graph, plan, statistics, tailored.activations)
+        if formats.needs_data
+        else {}
+    )
+    read = [*plan.tensors, *multiplied_tensors(model.graph, plan)]
+    ratios = activation_mean_ratios(model.graph, read, statistics)
+    if formats.fake:
+        rounded = round_weights(model, plan, ratios, weights)
+        if formats.activation is None:
+            return rounded
+        return round_activations(rounded, plan, qparams, formats.activation)
+    stored = store_weights(
+        model,
+        plan,
+        ratios,
+        weights,
+        looks_up_codes=target.looks_up_codes,
+    )
+    if target.mode == "dynamic":
+        return multiply_dynamically(stored, plan, ratios, weights)
+    coded = quantize_weights(stored, plan, qparams, ratios, weights)
+    coded = insert_qdq(coded, plan, qparams, everywhere=target.carries)
+    return loadable_float8(coded) if target.name == "onnxruntime" else coded
