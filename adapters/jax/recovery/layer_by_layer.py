@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from qcore import QParams, qparams_from_data
+from qcore import Gram, QParams, qparams_from_data
 from qcore.adapters.jax.calls import bound
 from qcore.adapters.jax.config import Plan
 from qcore.adapters.jax.fake_quantize import fake_quantize
@@ -82,6 +82,14 @@ def _every(layer: Layer, flats: Sequence[Flat]) -> int:
     return layer.layout.every(shown, MOST_OUTPUTS)
 
 
+def _mean(rows: np.ndarray, gram: Gram) -> np.ndarray:
+    """Return what weights make of the mean input, float64 ``[outputs]``."""
+    mean = np.asarray(gram.mean)
+    split = rows.reshape(len(mean), -1, gram.features).astype(np.float64)
+    found: np.ndarray = split @ mean[:, :, None]
+    return found.reshape(-1)
+
+
 class _Work:
     """What has been done so far.
 
@@ -133,9 +141,11 @@ class _Work:
         )
         self._put(layer.weight, layout.as_operand(rows))
         if layer.bias is not None:
-            split = rows.reshape(layout.groups, -1, gram.features).astype(np.float64)
-            found = (split @ np.asarray(gram.mean)[:, :, None]).reshape(-1)
-            self._shift(layer, expected - found)
+            if layout.is_of_tokens:
+                # The mean of all errors is that of a few tokens with huge numbers: it
+                # would harm all others. What the weights err is everybody's.
+                expected = _mean(layout.by_output(as_float(weight)), gram)
+            self._shift(layer, expected - _mean(rows, gram))
         new = self.operand(layer.weight, weight)
         outputs = []
         for step, x in zip(steps, inputs, strict=True):

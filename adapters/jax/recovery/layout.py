@@ -48,6 +48,11 @@ class Layout:
         count = kept[self.weight] - batch
         return (*range(batch), *range(first, first + count))
 
+    @property
+    def is_of_tokens(self) -> bool:
+        """Whether rows of data lie along several axes, as the tokens of texts do."""
+        return not self.product.is_convolution and len(self._free()) > 1
+
     def every(self, shown: int, most: int) -> int:
         """Return how far apart, along each axis, few enough outputs lie.
 

@@ -10,6 +10,7 @@ from qcore import (
     NonFiniteError,
     QuantError,
     QuantSpec,
+    qparams_from_amax,
     qparams_from_range,
 )
 from qcore.adapters.jax import (
@@ -72,15 +73,15 @@ def transposed(p, x):
 
 
 CASES = {
-    "dense": (lambda p, x: x @ p["w"] + p["b"], (8, 6), (6,), (5, 9, 8)),
+    "dense": (lambda p, x: x @ p["w"] + p["b"], (8, 6), (6,), (40, 8)),
     "transposed": (lambda p, x: x @ p["w"].T + p["b"], (6, 8), (6,), (40, 8)),
     "weight first": (
         lambda p, x: jnp.swapaxes(p["w"] @ x.T + p["b"][:, None], 0, 1),
         *((6, 8), (6,), (40, 8)),
     ),
     "heads": (
-        lambda p, x: jnp.einsum("btd,dhe->bthe", x, p["w"]) + p["b"],
-        *((8, 3, 2), (3, 2), (5, 9, 8)),
+        lambda p, x: jnp.einsum("bd,dhe->bhe", x, p["w"]) + p["b"],
+        *((8, 3, 2), (3, 2), (40, 8)),
     ),
     "compiled": (
         jax.jit(jax.checkpoint(lambda p, x: x @ p["w"] + p["b"])),
@@ -150,6 +151,23 @@ def test_outputs_keep_their_means_and_vary_less(f, w, b, x):
     np.testing.assert_allclose(after.mean(0), 0, atol=2e-5)
     assert (after.var(0) <= before.var(0) * 1.01).all()
     assert after.var() < before.var()
+
+
+def test_biases_of_tokens_leave_what_the_inputs_err():
+    def f(p, x):
+        return jnp.einsum("btd,dhe->bthe", x, p["w"]) + p["b"]
+
+    params, calls = {"w": made(0, 8, 3, 2), "b": made(1, 3, 2)}, data(5, 9, 8)
+    spec = QuantSpec("int8")
+    # The largest tokens saturate.
+    one = qparams_from_amax(jnp.float32(3.0), spec)
+    found = recover(f, COARSE, {"btd,dhe->bthe/dot_general:0.lhs": one})(params, calls)
+    x = np.concatenate(calls).reshape(-1, 8).astype(np.float64)
+    lost = np.clip(np.round(x / (3 / 127)), -128, 127) * (3 / 127) - x
+    after = errors(f, (params, found.params), found.qparams, calls).reshape(-1, 6)
+    expected = (lost @ params["w"].reshape(8, 6)).mean(0)
+    np.testing.assert_allclose(after.mean(0), expected, atol=1e-4)
+    assert np.abs(expected).max() > 0.1
 
 
 def layers(p, x):
