@@ -11,10 +11,10 @@ from qcore.adapters.onnx.inputs import Feed, inputs_of
 from qcore.adapters.onnx.model_file import Source, to_ir
 from qcore.adapters.onnx.operands import activations, weight
 from qcore.adapters.onnx.plan import Plan
-from qcore.adapters.onnx.planning import plan
+from qcore.adapters.onnx.planning import plan, plan_options
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.quantization import quantize
-from qcore.adapters.onnx.recovery.held import holding
+from qcore.adapters.onnx.recovery.held import MEMORY, holding
 from qcore.adapters.onnx.recovery.samples import hold_samples
 from qcore.adapters.onnx.watching import watching
 from qcore.adapters.progress import terminal_bar
@@ -27,9 +27,6 @@ FEW, MANY = 8, 16
 
 SAMPLES = 16
 """Enough to rank layers; each is tried on them by itself."""
-
-PLANNED = ("target", "op_types", "include", "exclude", "keep_existing")
-"""The options of `quantize` that tell which layers it quantizes."""
 
 
 def spend_bits(
@@ -80,15 +77,14 @@ def spend_bits(
     """
     if not FEW <= budget <= MANY:
         raise QuantError(f"`budget` must be from {FEW} to {MANY} bits; got {budget!r}.")
-    selection = {name: options[name] for name in PLANNED if name in options}
-    planned = plan(model, statistics=statistics, **selection)
+    planned = plan(model, statistics=statistics, **plan_options(options))
     graph = prepare(model, keep_existing=bool(options.get("keep_existing"))).graph
     layers = {
         str(node.name): node
         for node in graph
         if node.name in planned.compute and weight(node) is not None
     }
-    with holding(memory=1 << 30) as held:
+    with holding(MEMORY) as held:
         hold_samples(held, data, inputs_of(graph), samples)
         wanted = _outputs(model, held)
         costs = {}

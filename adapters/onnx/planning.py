@@ -1,6 +1,8 @@
 """Decide what of a model is to compute in 8 bits."""
 
 from collections.abc import Collection, Iterator, Mapping
+from inspect import signature
+from typing import Any
 
 import onnx_ir as ir
 
@@ -78,6 +80,12 @@ def plan(
         Selection(op_types, include, exclude),
         statistics=statistics,
     )
+
+
+def plan_options(options: Mapping[str, Any], /) -> dict[str, Any]:
+    """Return those options of `quantize` that `plan` takes, too."""
+    known = signature(plan).parameters
+    return {name: value for name, value in options.items() if name in known}
 
 
 def plan_prepared(

@@ -16,7 +16,7 @@ from qcore.adapters.onnx.candidates import (
 )
 from qcore.adapters.onnx.feeds import Data
 from qcore.adapters.onnx.model_file import Source, load
-from qcore.adapters.onnx.planning import plan
+from qcore.adapters.onnx.planning import plan, plan_options
 from qcore.adapters.onnx.progress import Progress
 from qcore.adapters.onnx.quantization import quantize
 from qcore.adapters.progress import terminal_bar
@@ -28,9 +28,6 @@ Evaluate: TypeAlias = Callable[[onnx.ModelProto], float]
 
 FLOAT = "float"
 """What the model is called that was given."""
-
-PLANNED = ("target", "activation", "op_types", "include", "exclude", "keep_existing")
-"""The options of `quantize` that tell which tensors it needs."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +184,7 @@ def _collect(
     needed: dict[str, None] = {}
     keep_existing = False
     for options in candidates:
-        chosen = {key: options[key] for key in PLANNED if key in options}
+        chosen = plan_options(options)
         keep_existing |= chosen.get("keep_existing", False)
         needed |= dict.fromkeys(plan(model, **chosen).sources)
     return calibrate(

@@ -29,10 +29,8 @@ from qcore.statistics import Statistics
 def run(arguments: Namespace) -> Iterator[str]:
     """Write the model and yield what became int8, and what did not and why."""
     model, output = arguments.model, arguments.output
-    if arguments.statistics and arguments.bins:
-        raise BadInputError(
-            "--bins must come with --data or --reader: statistics have theirs."
-        )
+    has_data = bool(arguments.data or arguments.reader)
+    _check_together(arguments, has_data=has_data)
     how = {
         "symmetric": arguments.symmetric or None,
         "weight": arguments.weight,
@@ -60,10 +58,8 @@ def run(arguments: Namespace) -> Iterator[str]:
         return
     judge = find_judge(arguments)
     counted = Counted(quiet=arguments.quiet)
-    has_data = bool(arguments.data or arguments.reader)
     smooths = arguments.smooth is not False
     recovers = has_data and arguments.recover != "none"
-    _check_together(arguments, has_data=has_data)
     # Smoothing makes another model, which statistics of this one do not fit.
     if has_data and not smooths:
         statistics = collect(arguments, counted)
@@ -102,13 +98,17 @@ def run(arguments: Namespace) -> Iterator[str]:
 
 
 def _check_together(arguments: Namespace, *, has_data: bool) -> None:
-    """Refuse arguments that do not go together."""
+    """Refuse arguments that do not go together, before minutes are spent."""
+    if arguments.statistics and arguments.bins:
+        raise BadInputError(
+            "--bins must come with --data or --reader: statistics have theirs."
+        )
     others = (arguments.evaluate, arguments.bins, arguments.budget)
     if arguments.smooth is not False and any(others):
         raise BadInputError(
             "--smooth must come without --evaluate, --bins or --budget."
         )
-    if arguments.budget and not has_data:
+    if arguments.budget and not (has_data or arguments.plan):
         raise BadInputError("--budget must come with --data or --reader.")
 
 

@@ -335,3 +335,13 @@ def test_a_budget_that_cannot_be_kept_is_refused(
     assert code == 2
     assert said in err
     assert not output.exists()
+
+
+def test_what_does_not_go_together_is_told_before_the_model_is_scored(
+    qcore, model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scoring_never.py").write_text("def score(model):\n    raise OSError\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    given = ("--data", data, "-o", tmp_path / "out.onnx", "--smooth")
+    _, _, err = qcore("quantize", model, *given, "--evaluate", "scoring_never:score")
+    assert "--smooth must come without" in err

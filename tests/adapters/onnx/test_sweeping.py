@@ -169,3 +169,10 @@ def test_a_wrong_candidate_is_refused_before_any_is_tried(
     with pytest.raises(QuantError, match=said):
         sweep(net, statistics, candidates, scores)
     assert scores.models == []
+
+
+def test_what_rounded_floats_need_is_collected(net, samples) -> None:
+    candidate = {"activation": "int6", "fake": True}
+    found = sweep(net, samples, [candidate], Scores(1, 1), progress=silent)
+    alone = quantize(net, samples, recover="none", progress=silent, **candidate)
+    assert found.best.SerializeToString() == alone.SerializeToString()
