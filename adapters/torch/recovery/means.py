@@ -14,15 +14,26 @@ from qcore.statistics import Moments
 
 
 class Means:
-    """What layers' outputs are on average, exactly."""
+    """What layers' outputs are on average, exactly.
+
+    Attributes
+    ----------
+    of : dict
+        Sums of outputs, by layer.
+    of_tokens : set
+        Linear layers whose outputs lie along several axes, as the tokens of texts do.
+    """
 
     def __init__(self) -> None:
         self.of: dict[nn.Module, Moments] = {}
+        self.of_tokens: set[nn.Module] = set()
 
     def add(self, layer: nn.Module, output: torch.Tensor) -> None:
         """Take an output in."""
         assert is_layer(layer)
         axis = channel_axis(layer)
+        if axis == -1 and output.ndim > 2:
+            self.of_tokens.add(layer)
         # Batches may have any number of axes: all but that of the channels become one.
         rows = output.movedim(axis, 0)
         rows = rows.reshape(rows.shape[0], prod(rows.shape[1:]))

@@ -7,6 +7,7 @@ Equalization and Bias Correction", arXiv:1906.04721).
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 import torch
 from array_api_compat import torch as xp
@@ -34,10 +35,12 @@ def recover(
     Layers are gone through in the order in which they run, on what the quantized layers
     before them make of the data. Weights whose quantizer has fixed scales become what
     codes stand for that change the output least; then the bias takes out the mean error
-    that is left. Layers without a bias get one. Where input and weights are quantized
-    to integers with fixed scales, biases become whole multiples of input scale x weight
-    scale, as integer hardware adds them. Statistics are exact, so how the data is cut
-    into batches matters no more than it does to what PyTorch computes.
+    that is left. Of linear layers of tokens, outputs of three axes and more, it takes
+    out that of their own weights: the mean of all errors is there that of a few tokens
+    with huge numbers. Layers without a bias get one. Where input and weights are
+    quantized to integers with fixed scales, biases become whole multiples of input
+    scale x weight scale, as integer hardware adds them. Statistics are exact, so how
+    the data is cut into batches matters no more than it does to what PyTorch computes.
 
     Parameters
     ----------
@@ -118,23 +121,26 @@ def check_level(level: str, /) -> None:
 def _recover_layer(
     layer: Layer, name: str, replay: Replay, expected: Means, is_rounded: bool
 ) -> None:
-    found = Means()
-    if is_rounded:
-        weights = Rounded(layer, int(expected.of[layer].count.max()))
-        if weights.needs_range:
-            with weights.ranging():
-                replay.until(layer, lambda *_: None)
-        with weights.looking():
-            replay.until(layer, found.add)
-    else:
+    found, is_of_tokens = Means(), layer in expected.of_tokens
+    weights = Rounded(layer, int(expected.of[layer].count.max()))
+    looks = is_rounded or is_of_tokens
+    if looks and weights.needs_range:
+        with weights.ranging():
+            replay.until(layer, lambda *_: None)
+    with weights.looking() if looks else nullcontext():
         replay.until(layer, found.add)
     found.check(layer, name)
     try:
         shift = bias_correction(expected.of[layer], found.of[layer], xp=xp)
     except StatisticsError as error:
         raise StatisticsError(f"{name}: {error}") from error
+    shift = shift.reshape(-1)
+    if is_of_tokens:
+        # The mean of all errors is that of a few tokens with huge numbers: it would
+        # harm all others. What the weights err is everybody's.
+        shift = weights.own_shift().to(shift)
     if is_rounded:
-        shift = shift.reshape(-1) + weights.put().to(shift)
+        shift = shift + weights.put().to(shift)
     add_to_bias(layer, shift)
 
 

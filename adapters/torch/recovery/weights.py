@@ -60,7 +60,7 @@ class Rounded:
     Parameters
     ----------
     layer : Layer
-        Of which `can_round` is true.
+        Whose weight is put only where `can_round` is true.
     shown : int
         How many outputs of a channel the data make.
 
@@ -97,6 +97,16 @@ class Rounded:
         """See how inputs go together as long as the block lasts."""
         with self._watching(self._add):
             yield
+
+    def own_shift(self) -> torch.Tensor:
+        """Return what makes up in the bias for what the weight errs, unchanged."""
+        assert self.gram is not None
+        (quantizer,) = quantizers_of(self.layer, "weight")
+        before, after = (
+            self.geometry.by_output(_numpy(weight))
+            for weight in (self.layer.weight, quantizer(self.layer.weight))
+        )
+        return torch.from_numpy(output_shift(before, after, self.gram))
 
     def put(self) -> torch.Tensor:
         """Change the weight; return what makes up for that in the bias."""

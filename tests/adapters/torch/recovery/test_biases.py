@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from qcore import NoDataError, NonFiniteError, QuantError
-from qcore.adapters.torch import correct_biases, export_onnx, quantize
+from qcore.adapters.torch import correct_biases, export_onnx, quantize, recover
 from qcore.adapters.torch.nn import QuantConv2d, QuantLinear
 
 COARSE = {
@@ -131,12 +131,12 @@ def test_beside_float_inputs_biases_are_not_rounded(
 @pytest.mark.parametrize(
     ("layer", "shape"),
     [
-        (nn.Linear(4, 3), (2, 5, 4)),
+        (nn.Linear(4, 3), (10, 4)),
         (nn.Linear(4, 3), (4,)),
         (nn.Conv1d(2, 3, 2), (2, 9)),
         (nn.Conv1d(2, 3, 2), (2, 2, 9)),
     ],
-    ids=["sequence", "vector", "unbatched", "batched"],
+    ids=["rows", "vector", "unbatched", "batched"],
 )
 def test_channels_are_found_in_inputs_of_any_rank(
     layer: nn.Module, shape: tuple[int, ...]
@@ -148,6 +148,23 @@ def test_channels_are_found_in_inputs_of_any_rank(
     axis = -2 if isinstance(layer, nn.Conv1d) else -1
     shift = (model(x) - expected).detach().movedim(axis, 0).reshape(3, -1).mean(1)
     assert abs(shift).max() < 1e-3
+
+
+@pytest.mark.parametrize("level", ["bias", "full"])
+@torch.no_grad()
+def test_biases_of_tokens_leave_what_the_inputs_err(level: str) -> None:
+    torch.manual_seed(6)
+    model, x = nn.Sequential(nn.Linear(4, 3)), torch.rand(2, 50, 4)
+    quantize(model, COARSE, [x])
+    model[0]._input_quantizer.amax = 0.5  # the largest saturate
+    weight = nn.Parameter(torch.randn(3, 4))
+    before = torch.nn.functional.linear(x, weight, model[0].bias)
+    model[0].weight = weight
+    expected = (model[0]._input_quantizer(x) - x).mean((0, 1)) @ weight.detach().T
+    recover(model, [x], level=level)
+    shift = (model(x) - before).mean((0, 1))
+    assert abs(expected).max() > 0.05
+    assert abs(shift - expected).max() < 2e-3
 
 
 @pytest.mark.parametrize("kind", ["generator", "function"])

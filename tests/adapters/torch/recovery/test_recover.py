@@ -37,7 +37,7 @@ def errors(model: nn.Module, other: nn.Module, data: list[torch.Tensor]) -> np.n
 
 
 LAYERS: dict[str, Any] = {
-    "linear": (nn.Linear, (8, 6), {}, (9, 5, 8)),
+    "linear": (nn.Linear, (8, 6), {}, (45, 8)),
     "without bias": (nn.Linear, (8, 6), {"bias": False}, (40, 8)),
     "line": (nn.Conv1d, (4, 6, 3), {"padding": "same", "dilation": 2}, (3, 4, 15)),
     "plane": (nn.Conv2d, (4, 6, (3, 2)), {"stride": (2, 1)}, (3, 4, 9, 8)),
