@@ -20,12 +20,12 @@ def run_stage(model: ir.Model, stage: Stage, held: Held) -> None:
         return
     names = [str(value.name) for value in stage.outputs]
     session: ort.InferenceSession | None = None
-    types: Mapping[str, np.dtype] = {}
+    types: Mapping[str, tuple[np.dtype, int]] = {}
     for sample in range(len(held)):
         feed = {
             str(value.name): held.get(sample, str(value.name)) for value in stage.inputs
         }
-        found = {name: array.dtype for name, array in feed.items()}
+        found = {name: (array.dtype, array.ndim) for name, array in feed.items()}
         if session is None or found != types:
             session, types = _session(model, stage, feed), found
         try:

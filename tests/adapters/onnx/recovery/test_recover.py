@@ -172,6 +172,20 @@ def test_the_rank_of_what_is_added_stays(build, rng):
     assert [y.shape for y in run(found, data)] == [(1, 4, 8)] * 4
 
 
+def test_the_rank_between_layers_may_differ_by_sample(build, rng):
+    weights = {n: rng.normal(size=(8, 8)).astype(np.float32) for n in "vw"}
+    ends = "float[N, 8] x, int64[R] s", "float[M, 8] y"
+    body = "{ a = Reshape(x, s)  b = MatMul(a, v)  c = Relu(b)  d = MatMul(c, w) "
+    model = build(*ends, body + "y = Reshape(d, t) }", t=np.array([-1, 8]), **weights)
+    shapes = [4, 8], [2, 2, 8]
+    data = [
+        {"x": rng.normal(size=(4, 8)).astype(np.float32), "s": np.array(shapes[n % 2])}
+        for n in range(8)
+    ]
+    found = adapter.quantize(model, data)
+    assert [y.shape for y in run(found, data)] == [(4, 8)] * 8
+
+
 @pytest.mark.parametrize(
     "passing",
     [
