@@ -35,14 +35,14 @@ def find_function(argument: str, named: str, what: str) -> Callable[..., Any]:
         sys.path.insert(0, here)
     try:
         found = getattr(import_module(module), function)
-    except Exception as error:  # code of the user's, which may raise anything
+    except (Exception, SystemExit) as error:  # code of the user's may raise anything
         raise raised(argument, named, what, error) from error
     if not callable(found):
         raise BadInputError(f"{argument} {named} must {what}; it is no function.")
     return found  # type: ignore[no-any-return]
 
 
-def raised(argument: str, named: str, what: str, error: Exception) -> BadInputError:
+def raised(argument: str, named: str, what: str, error: BaseException) -> BadInputError:
     """Return what to say of an exception in such a function or its module."""
     return BadInputError(
         f"{argument} {named} must {what}; it raises {type(error).__name__}: {error}"

@@ -1,13 +1,11 @@
 """Samples that the user's own code gives."""
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from qcore.adapters.cli.errors import BadInputError
+from qcore.adapters.cli.own_code import find_function
 
 
 def read(named: str, /) -> Any:
@@ -25,14 +23,9 @@ def read(named: str, /) -> Any:
         If there is no such function, it cannot be called without arguments, or it or,
         later, its samples raise anything.
     """
-    module, colon, function = named.partition(":")
-    if not (module and colon and function):
-        raise BadInputError(f"--reader must be MODULE:FUNCTION; got {named!r}.")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    function = find_function("--reader", named, "give samples")
     with _told(named):
-        data = getattr(import_module(module), function)()
+        data = function()
     if hasattr(data, "get_next"):
         return _Streamed(named, _Reader(data))
     if isinstance(data, str | Mapping) or hasattr(data, "__array__"):

@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from qcore.adapters.onnx.constants import extents_of, is_constant
 from qcore.adapters.onnx.eligibility import Reason
-from qcore.adapters.onnx.operands import integer_attribute, is_standard
+from qcore.adapters.onnx.operands import PRODUCTS, integer_attribute, is_standard
 from qcore.adapters.onnx.plan import Plan
 from qcore.adapters.onnx.targets import Target
 
@@ -86,7 +86,7 @@ def is_table(node: ir.Node) -> bool:
 
 def multiplied(node: ir.Node) -> ir.Value | None:
     """Return what a product multiplies its weight with, if that is an activation."""
-    if not is_standard(node, "Conv", "ConvTranspose", "Gemm", "MatMul"):
+    if not is_standard(node, *PRODUCTS):
         return None
     inputs = (value for value in node.inputs[:2] if not is_constant(value))
     return next(inputs, None)

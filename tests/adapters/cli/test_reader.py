@@ -147,6 +147,8 @@ def test_a_reader_that_raises_midway_is_told_with_the_sample(
             "it raises OSError: no camera",
         ),
         ("def give(): raise SystemExit(3)", "it raises SystemExit: 3"),
+        ("raise SystemExit(3)", "it raises SystemExit: 3"),
+        ("give = 7", "must give samples; it is no function"),
         ("def give(): return None", "`data` must be an .npz file"),
         ("def give(): return 7", "`data` must be an .npz file"),
         ("def give(): return image()", "`data` must be an .npz file"),
