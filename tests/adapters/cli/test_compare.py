@@ -82,7 +82,10 @@ def test_the_table_fits_the_terminal(
     assert "层…层" in out
 
 
-def test_into_a_file_names_go_whole(qcore, model: Path, data: Path) -> None:
+def test_into_a_file_names_go_whole(
+    qcore, model: Path, data: Path, monkeypatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # which processes of pytest have
     renamed(model, onnx.load(model).graph.node[0].output[0], "n" * 300)
     out = qcore("compare", model, model, "--data", data, "--limit", 0).out
     assert "n" * 300 in out
