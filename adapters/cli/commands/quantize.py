@@ -28,9 +28,7 @@ from qcore.statistics import Statistics
 
 def run(arguments: Namespace) -> Iterator[str]:
     """Write the model and yield what became int8, and what did not and why."""
-    model, output = arguments.model, arguments.output
-    has_data = bool(arguments.data or arguments.reader)
-    _check_together(arguments, has_data=has_data)
+    _check_together(arguments)
     how = {
         "symmetric": arguments.symmetric or None,
         "weight": arguments.weight,
@@ -55,8 +53,19 @@ def run(arguments: Namespace) -> Iterator[str]:
         recipe = Recipe(spec, arguments.method, options)
         weights = WeightSpec(formats.weight, arguments.weight_method, per_channel=True)
         yield from foretold(arguments, plan, formats.target, recipe, weights)
-        return
-    judge = find_judge(arguments)
+    else:
+        yield from _write(arguments, plan, formats, statistics, how)
+
+
+def _write(
+    arguments: Namespace,
+    plan: onnx.Plan,
+    formats: Formats,
+    statistics: Mapping[str, Statistics] | None,
+    how: Mapping[str, Any],
+) -> Iterator[str]:
+    """Write the model and yield what was done, how well, and on what."""
+    judge, has_data = find_judge(arguments), _has_data(arguments)
     counted = Counted(quiet=arguments.quiet)
     smooths = arguments.smooth is not False
     recovers = has_data and arguments.recover != "none"
@@ -70,12 +79,14 @@ def run(arguments: Namespace) -> Iterator[str]:
         **selected(arguments),
     }
     found = choose(judge, arguments, statistics or {}, common) if judge else None
-    best = found.trials[0].options if found else {"method": arguments.method, **options}
+    best = {"method": arguments.method, **method_options(arguments)}
+    if found:
+        best = dict(found.trials[0].options)
     if arguments.budget is not None:
         every = {**common, **best}
         common["overrides"] |= _with_many_bits(arguments, statistics or {}, every)
     quantized = onnx.quantize(
-        model,
+        arguments.model,
         samples(arguments) if has_data and smooths else statistics,
         smooth=arguments.smooth,
         recover=arguments.recover,
@@ -85,19 +96,25 @@ def run(arguments: Namespace) -> Iterator[str]:
         progress=counted if arguments.quiet or smooths else None,
         **{**common, **best},
     )
+    output = arguments.output
     onnx.save(quantized, output)
-    if not arguments.quiet:
-        if found:
-            yield from scores(found)
-            yield ""
-        done = _done(plan, formats, arguments.activation)
-        yield f"{output}: {done}; {size(output.stat().st_size)}."
-        if has_data:
-            yield told(arguments, counted.used)
-        yield from map(str, plan.kept_float)
+    if arguments.quiet:
+        return
+    if found:
+        yield from scores(found)
+        yield ""
+    done = _done(plan, formats, arguments.activation)
+    yield f"{output}: {done}; {size(output.stat().st_size)}."
+    if has_data:
+        yield told(arguments, counted.used)
+    yield from map(str, plan.kept_float)
 
 
-def _check_together(arguments: Namespace, *, has_data: bool) -> None:
+def _has_data(arguments: Namespace) -> bool:
+    return bool(arguments.data or arguments.reader)
+
+
+def _check_together(arguments: Namespace) -> None:
     """Refuse arguments that do not go together, before minutes are spent."""
     if arguments.statistics and arguments.bins:
         raise BadInputError(
@@ -108,7 +125,7 @@ def _check_together(arguments: Namespace, *, has_data: bool) -> None:
         raise BadInputError(
             "--smooth must come without --evaluate, --bins or --budget."
         )
-    if arguments.budget and not (has_data or arguments.plan):
+    if arguments.budget and not (_has_data(arguments) or arguments.plan):
         raise BadInputError("--budget must come with --data or --reader.")
 
 
