@@ -87,6 +87,9 @@ def parse_overrides(given: Mapping[str, Mapping[str, Any]], /) -> Overrides:
             "`overrides` must be a mapping of tensors to what is to be done; "
             f"got {type(given).__name__}."
         )
+    for pattern in given:
+        if not isinstance(pattern, str):
+            raise TypeError(f"`overrides` must be by name; got {pattern!r}.")
     return {pattern: _parsed(pattern, wanted) for pattern, wanted in given.items()}
 
 
@@ -106,8 +109,18 @@ def _parsed(pattern: str, given: Any) -> Override:
                 f"`overrides` of {pattern!r} must have a range or a method; got both."
             )
         known["method"] = "constant"
-        options["ends"] = options.pop("range")
+        options["ends"] = _ends(pattern, options.pop("range"))
     return Override(**known, options=options)
+
+
+def _ends(pattern: str, given: Any) -> tuple[float, float]:
+    try:
+        low, high = map(float, given)
+    except (TypeError, ValueError):
+        raise QuantError(
+            f"`overrides` of {pattern!r}: a range must be two numbers; got {given!r}."
+        ) from None
+    return low, high
 
 
 def override_of(name: str, overrides: Overrides, /) -> Override | None:

@@ -28,6 +28,7 @@ from qcore.adapters.onnx.selection import Selection
 from qcore.adapters.onnx.smoothing import check_smooth, smooth_layers
 from qcore.adapters.onnx.targets import find_target
 from qcore.adapters.onnx.weights import OUTPUT, WeightSpec
+from qcore.errors import QuantError
 from qcore.statistics import Statistics
 
 
@@ -176,6 +177,10 @@ def quantize(
     )
     asked.check()
     if not (statistics_or_data is None or isinstance(statistics_or_data, Mapping)):
+        if data is not None:
+            raise QuantError(
+                "`data` must come with statistics; got data in both places."
+            )
         data = statistics_or_data
     level = choose_level(recover, data, formats)
     check_smooth(smooth, statistics_or_data)

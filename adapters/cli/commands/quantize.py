@@ -90,7 +90,7 @@ def _write(
         samples(arguments) if has_data and smooths else statistics,
         smooth=arguments.smooth,
         recover=arguments.recover,
-        data=samples(arguments) if recovers else None,
+        data=samples(arguments) if recovers and not smooths else None,
         samples=arguments.samples,
         memory=arguments.memory << 20,
         progress=counted if arguments.quiet or smooths else None,

@@ -130,6 +130,8 @@ def test_the_first_pattern_that_fits_holds(net, data):
         ({"x": {"percentile": 9}}, "`overrides` of 'x': .*no option 'percentile'"),
         ({"x": {"format": "int3"}}, "`overrides` of 'x': .* must be int8, uint8"),
         ({"x": {"range": (1, 0)}}, "`overrides` of 'x': `ends` must be two ascending"),
+        ({"x": {"range": 3}}, "of 'x': a range must be two numbers; got 3"),
+        ({"x": {"range": ("a", 1)}}, "of 'x': a range must be two numbers; got"),
         ({"x": {"range": (0, 1), "method": "mse"}}, "a range or a method; got both"),
         ({"w": {"symmetric": False}}, "`overrides` of 'w': weights have zero points"),
         ({"w": {"bits": 4}}, "`overrides` of 'w': 'output' has no options; got bits"),
@@ -146,9 +148,9 @@ def test_what_cannot_be_done_is_said_before_any_sample_is_read(net, asked, said)
         adapter.quantize(net, unread(), overrides=asked)
 
 
-@pytest.mark.parametrize("asked", [["x"], {"x": "minmax"}, {"x": 3}])
+@pytest.mark.parametrize("asked", [["x"], {"x": "minmax"}, {"x": 3}, {3: {}}])
 def test_overrides_are_mappings_of_mappings(net, data, asked):
-    with pytest.raises(TypeError, match=r"`overrides`.* must be a mapping"):
+    with pytest.raises(TypeError, match=r"`overrides`.* must be (a mapping|by name)"):
         adapter.quantize(net, data, overrides=asked)
 
 

@@ -235,3 +235,14 @@ def test_statistics_alone_are_not_enough(net, samples):
     statistics = adapter.calibrate(net, samples)
     with pytest.raises(QuantError, match="must be 'none' without data"):
         adapter.quantize(net, statistics, recover="full")
+
+
+def test_data_comes_once(net, samples):
+    with pytest.raises(QuantError, match="got data in both places"):
+        adapter.quantize(net, samples, data=samples)
+
+
+def test_statistics_and_data_to_recover_with_give_what_data_gives(net, samples):
+    statistics = adapter.calibrate(net, samples)
+    found = adapter.quantize(net, statistics, data=samples)
+    assert found == adapter.quantize(net, samples)
