@@ -44,7 +44,6 @@ PADDED = 40
 
 def main() -> None:
     """Run all pairs of tool and method on all models that are there."""
-    rows = []
     chosen = [MODELS[name] for name in sys.argv[1:] or MODELS]
     with tempfile.TemporaryDirectory() as folder:
         for model in chosen:
@@ -52,18 +51,27 @@ def main() -> None:
             if original is None:
                 print(f"{model.name}: no model below {FOLDER}, left out.")
                 continue
-            for tool, methods in METHODS.items():
-                more = TRANSFORMER if (tool, model) == ("qcore", MINILM) else ()
-                for method in (*methods, *more):
-                    target = Path(folder) / f"{model.name}.{tool}.{method}.onnx"
-                    job = [tool, model.name, method, str(original), str(target)]
-                    measured = _in_a_process(job)
-                    if "failed" not in measured:
-                        measured |= model.score(target, original)
-                    rows.append(
-                        {"model": model.name, "tool": tool, "method": method} | measured
-                    )
-    record("models", rows)
+            rows = [
+                _measured(model, tool, method, original, Path(folder))
+                for tool, methods in METHODS.items()
+                for method in (*methods, *_more(model, tool))
+            ]
+            record(f"models_{model.name}", rows)
+
+
+def _more(model: PublicModel, tool: str) -> tuple[str, ...]:
+    return TRANSFORMER if (tool, model) == ("qcore", MINILM) else ()
+
+
+def _measured(
+    model: PublicModel, tool: str, method: str, original: Path, folder: Path
+) -> dict[str, float | str]:
+    """Return what it takes a tool to quantize a model, and how good the result is."""
+    target = folder / f"{model.name}.{tool}.{method}.onnx"
+    found = _in_a_process([tool, model.name, method, str(original), str(target)])
+    if "failed" not in found:
+        found |= model.score(target, original)
+    return {"tool": tool, "method": method} | found
 
 
 def _original(model: PublicModel, folder: Path) -> Path | None:
