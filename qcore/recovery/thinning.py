@@ -2,6 +2,9 @@
 
 from math import ceil
 
+MOST_OUTPUTS = 1 << 17
+"""Of a channel that are looked at: some dozens for each weight of large layers."""
+
 
 def spacing(shown: int, most: int, axes: int) -> int:
     """

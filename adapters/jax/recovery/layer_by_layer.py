@@ -20,9 +20,7 @@ from qcore.adapters.jax.recovery.places import Place
 from qcore.adapters.jax.recovery.rounding import recovered_weight
 from qcore.adapters.jax.recovery.together import run_together
 from qcore.adapters.jax.rounding import Rounding
-
-MOST_OUTPUTS = 1 << 17
-"""Of a channel that are looked at: some dozens for each weight of large layers."""
+from qcore.recovery.thinning import MOST_OUTPUTS
 
 
 def new_leaves(

@@ -26,9 +26,7 @@ from qcore.adapters.onnx.recovery.stage_run import run_stage
 from qcore.adapters.onnx.recovery.stages import next_stage
 from qcore.adapters.progress import terminal_bar
 from qcore.adapters.recovery_levels import Level
-
-MOST_OUTPUTS = 1 << 17
-"""Of a channel that are looked at: some dozens for each weight of large layers."""
+from qcore.recovery.thinning import MOST_OUTPUTS
 
 
 def recover_layers(

@@ -26,9 +26,7 @@ from qcore.adapters.torch.quantizer.lookup import quantizers_of
 from qcore.adapters.torch.recovery.geometry import Geometry
 from qcore.adapters.torch.recovery.layers import Layer
 from qcore.recovery import gptq, output_shift
-
-MOST_OUTPUTS = 1 << 17
-"""Of a channel that are looked at: some dozens for each weight of large layers."""
+from qcore.recovery.thinning import MOST_OUTPUTS
 
 FINE = QuantSpec("int16")
 """Codes of inputs that have none: products of integers can be added up exactly."""
