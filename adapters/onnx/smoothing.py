@@ -13,13 +13,7 @@ from qcore.adapters.onnx.plan import Plan
 from qcore.adapters.onnx.progress import Progress
 from qcore.adapters.onnx.recovery.held import Held
 from qcore.errors import QuantError
-
-USUAL = 0.75
-"""How much of the outliers weights take; the paper has 0.5 to 0.85, by the model.
-
-Errors that statistics can tell are those of the few tokens with huge values, so that a
-search for the least of them would favour these over all others.
-"""
+from qcore.recovery.smooth_quant import USUAL_ALPHA
 
 
 def check_smooth(smooth: bool | float, given: Any) -> None:
@@ -79,5 +73,5 @@ def smooth_layers(
         progress=progress,
         options={"granularity": PerChannel(-1)},
     )
-    alpha = USUAL if smooth is True else float(smooth)
+    alpha = USUAL_ALPHA if smooth is True else float(smooth)
     return smooth_inputs(model, readers, seen, alpha)

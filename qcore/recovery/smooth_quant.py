@@ -23,6 +23,13 @@ from qcore.typing import Array, Namespace
 ALPHAS = tuple(i / 20 for i in range(21))
 """Those that are searched; 0 to 1 in the paper's steps of its ablation, halved."""
 
+USUAL_ALPHA = 0.75
+"""For transformers; the paper has 0.5 to 0.85, by the model.
+
+The least expected error is another: that of the few tokens with huge values, at whose
+cost all others would be rounded.
+"""
+
 
 class Smoothed(NamedTuple):
     """What a layer's input is divided by and its weights are multiplied with.
@@ -46,7 +53,7 @@ def smooth_quant(
     /,
     axis: int = 1,
     *,
-    alpha: float | None = None,
+    alpha: float | None = USUAL_ALPHA,
     input_spec: QuantSpec | None = None,
     weight_spec: QuantSpec | None = None,
     xp: Namespace | None = None,
@@ -64,8 +71,8 @@ def smooth_quant(
     axis : int, optional
         Axis of the inputs in all weights.
     alpha : float, optional
-        From 0, where all weights are made equally large, to 1, where all inputs are. By
-        default that of `ALPHAS` with the least expected error of the layers' outputs.
+        From 0, where all weights are made equally large, to 1, where all inputs are.
+        None searches `ALPHAS` for the least expected error of the layers' outputs.
     input_spec, weight_spec : QuantSpec, optional
         How input and weights will be quantized, for the search: by default asymmetric
         uint8, and int8 per tensor.

@@ -34,6 +34,7 @@ from qcore.adapters.jax.recovery.traced_calls import (
 )
 from qcore.errors import QuantError
 from qcore.recovery import smooth_quant
+from qcore.recovery.smooth_quant import USUAL_ALPHA
 
 
 def smooth(
@@ -42,7 +43,7 @@ def smooth(
     /,
     *,
     weights: Any = FIRST_OF_SEVERAL,
-    alpha: float | None = None,
+    alpha: float | None = USUAL_ALPHA,
     input_spec: QuantSpec | None = None,
     weight_spec: QuantSpec | None = None,
 ) -> Callable[[Any, Iterable[Any]], Any]:
@@ -62,8 +63,8 @@ def smooth(
     weights : int, str or sequence of one of these, optional
         As of `sites`.
     alpha, input_spec, weight_spec : optional
-        As of `qcore.recovery.smooth_quant`: how much of the outliers the weights take,
-        by default what is best for codes of 8 bits.
+        As of `qcore.recovery.smooth_quant`: how much of the outliers the weights take;
+        None searches for what is best for such codes, by default of 8 bits.
 
     Returns
     -------

@@ -22,6 +22,7 @@ from qcore.adapters.torch.recovery.first_call import FirstCall
 from qcore.adapters.torch.recovery.named_pairs import Pair, read_pair
 from qcore.errors import NoDataError, NonFiniteError, QuantError
 from qcore.recovery import smooth_quant
+from qcore.recovery.smooth_quant import USUAL_ALPHA
 
 
 def smooth(
@@ -30,7 +31,7 @@ def smooth(
     pairs: Sequence[tuple[str, str | Sequence[str]]],
     /,
     *,
-    alpha: float | None = None,
+    alpha: float | None = USUAL_ALPHA,
     input_spec: QuantSpec | None = None,
     weight_spec: QuantSpec | None = None,
 ) -> nn.Module:
@@ -49,8 +50,8 @@ def smooth(
         Readers are all linear layers whose input that is: ``("norm1", ["q", "k",
         "v"])``, ``("fc1", "fc2")``.
     alpha, input_spec, weight_spec : optional
-        As of `qcore.recovery.smooth_quant`: how much of the outliers the weights take,
-        by default what is best for codes of 8 bits.
+        As of `qcore.recovery.smooth_quant`: how much of the outliers the weights take;
+        None searches for what is best for such codes, by default of 8 bits.
 
     Returns
     -------

@@ -46,9 +46,17 @@ def test_the_scale_is_that_of_the_paper(run, array, to_numpy, alpha):
     assert to_numpy(found.alpha) == np.float32(alpha)
 
 
+def test_three_quarters_of_the_outliers_are_moved_unless_told_otherwise():
+    found = smooth_quant(Range.of(X, granularity=LAST), WEIGHTS)
+    largest = np.abs(np.concatenate(WEIGHTS)).max(0)
+    expected = np.abs(X).max(0) ** 0.75 / largest**0.25
+    np.testing.assert_allclose(found.scale, expected, rtol=1e-6)
+
+
 def test_the_alpha_found_is_nearly_the_best_of_all(array, to_numpy):
     statistics = Moments.of(array(X), granularity=LAST)
-    found = smooth_quant(statistics, [array(w) for w in WEIGHTS], weight_spec=WEIGHT)
+    weights = [array(w) for w in WEIGHTS]
+    found = smooth_quant(statistics, weights, alpha=None, weight_spec=WEIGHT)
     fixed = (
         smooth_quant(Range.of(X, granularity=LAST), WEIGHTS, alpha=a / 20).scale
         for a in range(21)
@@ -64,6 +72,7 @@ def test_what_is_exact_as_it_is_stays_so():
     found = smooth_quant(
         Moments.of(X, granularity=LAST),
         [weights],
+        alpha=None,
         input_spec=QuantSpec("float8_e4m3fn"),
         weight_spec=WEIGHT,
     )
@@ -74,7 +83,7 @@ def test_what_is_exact_as_it_is_stays_so():
 def test_inputs_may_be_the_first_axis():
     statistics = Moments.of(X, granularity=LAST)
     found, expected = (
-        smooth_quant(statistics, weights, axis)
+        smooth_quant(statistics, weights, axis, alpha=None)
         for weights, axis in (([w.T for w in WEIGHTS], 0), (WEIGHTS, 1))
     )
     np.testing.assert_array_equal(found.scale, expected.scale)
@@ -93,7 +102,13 @@ def test_inputs_or_weights_of_zero_stay_as_they_are():
 @pytest.mark.parametrize(
     ("statistics", "weights", "options", "error", "said"),
     [
-        (Range, WEIGHTS, {}, TypeError, "must be Moments for a search .* got Range"),
+        (
+            Range,
+            WEIGHTS,
+            {"alpha": None},
+            TypeError,
+            "be Moments for a search .* Range",
+        ),
         (Moments, [], {}, ValueError, "at least one layer; got none"),
         (Moments, WEIGHTS, {"alpha": 2}, ValueError, "from 0 to 1; got 2"),
         (Moments, WEIGHTS, {"axis": 0}, ValueError, "16 inputs, .*; got 12 in axis 0"),

@@ -19,7 +19,8 @@ RULES = {
     "weight": {"format": "int8"},
     "activation": {"format": "int8", "symmetric": False, "dynamic": True},
 }
-SPECS = {
+SEARCH = {
+    "alpha": None,
     "input_spec": QuantSpec("int8", symmetric=False),
     "weight_spec": QuantSpec("int8"),
 }
@@ -84,8 +85,9 @@ def lost(params, other, calls, rules=RULES, qparams=None):
     return (np.stack(change) ** 2).mean()
 
 
-def test_the_function_stays_and_loses_less_in_8_bits(params, calls):
-    found = smooth(block, PAIRS, **SPECS)(params, calls)
+@pytest.mark.parametrize("options", [{}, SEARCH], ids=["usual", "searched"])
+def test_the_function_stays_and_loses_less_in_8_bits(params, calls, options):
+    found = smooth(block, PAIRS, **options)(params, calls)
     assert jax.tree.structure(found) == jax.tree.structure(params)
     for x in calls:
         np.testing.assert_allclose(block(found, x), block(params, x), atol=2e-5)
@@ -94,19 +96,20 @@ def test_the_function_stays_and_loses_less_in_8_bits(params, calls):
 
 def test_recovered_it_loses_less_still(params, calls):
     rules = {**RULES, "weight": {"format": "int4", "axis": "output"}}
-    smoothed = smooth(block, PAIRS, **SPECS)(params, calls)
+    smoothed = smooth(block, PAIRS, **SEARCH)(params, calls)
     found = recover(block, rules)(smoothed, calls)
     after = lost(params, found.params, calls, rules, found.qparams)
     assert after < 0.7 * lost(params, smoothed, calls, rules)
 
 
-def test_channels_are_divided_by_the_paper_s_scale(params, calls):
-    found = smooth(block, PAIRS[:1], alpha=0.5)(params, iter(calls))
+@pytest.mark.parametrize(("options", "alpha"), [({"alpha": 0.5}, 0.5), ({}, 0.75)])
+def test_channels_are_divided_by_the_paper_s_scale(params, calls, options, alpha):
+    found = smooth(block, PAIRS[:1], **options)(params, iter(calls))
     x = np.concatenate(calls).astype(np.float64)
     x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
     x = x * params["first"]["scale"] + params["first"]["bias"]
     largest = np.abs(np.stack([params[name]["kernel"] for name in "qkv"])).max((0, 2))
-    scale = np.sqrt(np.abs(x).max((0, 1)) / largest)
+    scale = np.abs(x).max((0, 1)) ** alpha / largest ** (1 - alpha)
     for name in ("scale", "bias"):
         expected = params["first"][name] / scale
         np.testing.assert_allclose(found["first"][name], expected, rtol=1e-5)

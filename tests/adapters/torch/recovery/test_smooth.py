@@ -18,7 +18,8 @@ PAIRS: list[Any] = [
     ("second", ["up"]),
     ("up", ["down"]),
 ]
-SPECS: dict[str, Any] = {
+SEARCH: dict[str, Any] = {
+    "alpha": None,
     "input_spec": QuantSpec("int8", symmetric=False),
     "weight_spec": QuantSpec("int8"),
 }
@@ -78,13 +79,14 @@ def lost(model: nn.Module, other: nn.Module, data: list[torch.Tensor]) -> float:
     return float(sum(((model(x) - other(x)) ** 2).mean() for x in data))
 
 
+@pytest.mark.parametrize("options", [{}, SEARCH], ids=["usual", "searched"])
 @pytest.mark.parametrize("norm", [nn.LayerNorm, nn.RMSNorm])
 def test_the_model_stays_and_loses_less_in_8_bits(
-    norm: type[nn.Module], data: list[torch.Tensor]
+    norm: type[nn.Module], options: dict[str, Any], data: list[torch.Tensor]
 ) -> None:
     model = Block(norm).train()
     smoothed = copy.deepcopy(model)
-    assert smooth(smoothed, data, PAIRS, **SPECS) is smoothed
+    assert smooth(smoothed, data, PAIRS, **options) is smoothed
     assert smoothed.training
     for x in data:
         torch.testing.assert_close(smoothed(x), model(x), rtol=0, atol=2e-5)
@@ -97,17 +99,19 @@ def test_the_model_stays_and_loses_less_in_8_bits(
     assert lost(model, recovered, data) < after
 
 
+@pytest.mark.parametrize(("options", "alpha"), [({"alpha": 0.5}, 0.5), ({}, 0.75)])
 def test_channels_are_divided_by_the_paper_s_scale(
-    model: Block, data: list[torch.Tensor]
+    model: Block, data: list[torch.Tensor], options: dict[str, float], alpha: float
 ) -> None:
     before = {name: p.detach().numpy().copy() for name, p in model.named_parameters()}
-    smooth(model, iter(data), PAIRS[:1], alpha=0.5)
+    smooth(model, iter(data), PAIRS[:1], **options)
     after = {name: p.detach().numpy() for name, p in model.named_parameters()}
     x = np.concatenate(data).astype(np.float64)
     x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
     x = x * before["first.weight"] + before["first.bias"]
     weights = np.stack([before[f"{name}.weight"] for name in "qkv"])
-    scale = np.sqrt(np.abs(x).max((0, 1)) / np.abs(weights).max((0, 1)))
+    largest = np.abs(weights).max((0, 1))
+    scale = np.abs(x).max((0, 1)) ** alpha / largest ** (1 - alpha)
     expected = dict(before)
     for name in ("first.weight", "first.bias"):
         expected[name] = before[name] / scale
