@@ -14,7 +14,9 @@ from qcore.adapters.onnx.inputs import inputs_of
 from qcore.adapters.onnx.model_file import Source, to_proto
 from qcore.adapters.onnx.overrides import parse_overrides
 from qcore.adapters.onnx.passes.clean import clean
+from qcore.adapters.onnx.passes.encode_constants import encode_constants
 from qcore.adapters.onnx.passes.pack_blocks import pack_blocks
+from qcore.adapters.onnx.passes.skip_recoding import skip_recoding
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.progress import Progress
 from qcore.adapters.onnx.recipe import Recipe
@@ -214,4 +216,4 @@ def quantize(
             )
     if formats.packed:
         quantized = pack_blocks(quantized)
-    return to_proto(clean(quantized))
+    return to_proto(clean(skip_recoding(encode_constants(quantized))))

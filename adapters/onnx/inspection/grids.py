@@ -7,6 +7,7 @@ import numpy as np
 import onnx_ir as ir
 
 from qcore.adapters.onnx.constants import array_of, is_constant
+from qcore.adapters.onnx.encoding import type_given
 from qcore.adapters.onnx.operands import integer_attribute
 
 ROLES = {"activation": "activations", "weight": "weights", "bias": "biases"}
@@ -57,7 +58,7 @@ def _grids(node: ir.Node) -> Iterator[Grid]:
     if node.op_type == "DynamicQuantizeLinear":
         yield Grid(str(source.name), "activation", "uint8", "per tensor", 1, None, None)
     elif node.op_type == "QuantizeLinear":
-        yield _grid(node, str(source.name), "activation", _given_type(node))
+        yield _grid(node, str(source.name), "activation", type_name(type_given(node)))
     elif node.op_type == "DequantizeLinear" and source.producer() is None:
         dtype = source.dtype
         wide = dtype is ir.DataType.INT32
@@ -86,14 +87,6 @@ def _ends(value: ir.Value) -> tuple[float, float] | None:
         return None
     values = array_of(value).astype(np.float64)
     return float(values.min()), float(values.max())
-
-
-def _given_type(node: ir.Node) -> str:
-    """Return the type of the codes that a QuantizeLinear gives."""
-    if len(node.inputs) > 2 and node.inputs[2] is not None:
-        return type_name(node.inputs[2].dtype)
-    code = integer_attribute(node, "output_dtype", 0)
-    return type_name(ir.DataType(code) if code else ir.DataType.UINT8)
 
 
 def type_name(dtype: ir.DataType | None) -> str:

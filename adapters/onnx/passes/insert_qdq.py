@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import onnx_ir as ir
 
 from qcore import QParams
+from qcore.adapters.onnx.bodies import graph_of
 from qcore.adapters.onnx.constants import add_constant
 from qcore.adapters.onnx.names import Names
 from qcore.adapters.onnx.nodes import (
@@ -25,7 +26,8 @@ def insert_qdq(
     Tensors that share a range share the constants. Users that compute on codes read
     what the pair gives. If `everywhere`, so do all others where the tensor itself comes
     out of such an operator: onnxruntime gives its integer kernels no second, float
-    result.
+    result. In a body they read the codes from outside and dequantize them there, since
+    it merges nodes of the same graph alone.
     """
     graph = model.graph
     names = Names(graph)
@@ -36,6 +38,7 @@ def insert_qdq(
         if sources not in grids:
             grids[sources] = _grid(graph, names, sources[0], qparams[name])
         value, producer = values[name], values[name].producer()
+        home = graph_of(value)
         born_in_codes = (
             everywhere and producer is not None and producer.name in on_codes
         )
@@ -44,13 +47,21 @@ def insert_qdq(
         ]
         quantize = quantize_linear(names, value, grids[sources])
         codes = quantize.outputs[0]
-        dequantize = dequantize_linear(names, name, codes, grids[sources])
         if producer is None:
-            graph.insert_before(graph[0], (quantize, dequantize))
+            home.insert_before(home[0], quantize)
         else:
-            graph.insert_after(producer, (quantize, dequantize))
+            home.insert_after(producer, quantize)
+        reals: dict[ir.Graph, ir.Value] = {}
         for user, index in users:
-            user.replace_input_with(index, dequantize.outputs[0])
+            place = graph_of(user) if user.name in on_codes else home
+            if place not in reals:
+                dequantize = dequantize_linear(names, name, codes, grids[sources])
+                if place is home:
+                    home.insert_after(quantize, dequantize)
+                else:
+                    place.insert_before(place[0], dequantize)
+                reals[place] = dequantize.outputs[0]
+            user.replace_input_with(index, reals[place])
     return model
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import onnx_ir as ir
 
 from qcore import parse_format
+from qcore.adapters.onnx.bodies import graph_of
 from qcore.adapters.onnx.clamps import CLAMPS
 from qcore.adapters.onnx.constants import array_of, is_constant
 from qcore.adapters.onnx.names import Names
@@ -30,15 +31,16 @@ _FLOAT8S = (ir.DataType.FLOAT8E4M3FN, ir.DataType.FLOAT8E5M2)
 def loadable_float8(model: ir.Model) -> ir.Model:
     """Return the model with nothing around float8 that onnxruntime merges."""
     names = Names(model.graph)
-    for node in list(model.graph):
+    for node in list(model.graph.all_nodes()):
+        graph = graph_of(node)
         if node.op_type == "QuantizeLinear" and _is_moved(node):
-            _hold(Replacement(model.graph, names, node))
+            _hold(Replacement(graph, names, node))
         elif is_standard(node, *CLAMPS) and _becomes_float8(node.outputs[0]):
-            _split(Replacement(model.graph, names, node))
+            _split(Replacement(graph, names, node))
         elif is_standard(node, "MatMul"):
             read = [_dequantizing_float8(value) for value in node.inputs]
             if all(read) and read[1] is not None:
-                node.replace_input_with(1, _cast(model.graph, names, node, read[1]))
+                node.replace_input_with(1, _cast(graph, names, node, read[1]))
     return model
 
 

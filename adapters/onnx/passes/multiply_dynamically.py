@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
+from qcore.adapters.onnx.bodies import graph_of
 from qcore.adapters.onnx.constant_reader import finite
 from qcore.adapters.onnx.names import Names
 from qcore.adapters.onnx.operands import bias, channel_axis, integer_attribute, weight
@@ -38,21 +39,20 @@ def multiply_dynamically(
     NonFiniteError
         If a weight holds NaN or infinity.
     """
-    graph = model.graph
-    names = Names(graph)
+    names = Names(model.graph)
     found: dict[ir.Value, tuple[ir.Value, ...]] = {}
-    for node in [node for node in graph if node.name in plan.compute]:
+    for node in [n for n in model.graph.all_nodes() if n.name in plan.compute]:
         x, kernel = node.inputs[0], weight(node)
         assert x is not None
         assert kernel is not None
         if x not in found:
-            found[x] = _quantized(graph, names, x)
+            found[x] = _quantized(graph_of(x), names, x)
         stored = specs.of(kernel).store(
             finite(kernel),
             channel_axis(node),
             mean_ratio=mean_ratios.get(str(x.name), 0.0),
         )
-        _multiply(Replacement(graph, names, node), stored, found[x])
+        _multiply(Replacement(graph_of(node), names, node), stored, found[x])
     return model
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import onnx_ir as ir
 
 from qcore import pack
+from qcore.adapters.onnx.bodies import graph_of
 from qcore.adapters.onnx.constants import (
     add_constant,
     array_of,
@@ -24,11 +25,11 @@ _ZERO_POINTS = {ir.DataType.INT4: 0, ir.DataType.UINT4: _MIDDLE}
 def pack_blocks(model: ir.Model) -> ir.Model:
     """Return the model with that operator where a MatMul reads such blocks."""
     names = Names(model.graph)
-    for node in list(model.graph):
+    for node in list(model.graph.all_nodes()):
         weight = node.inputs[1] if is_standard(node, "MatMul") else None
         reader = None if weight is None else weight.producer()
         if reader is not None and _reads_blocks(reader):
-            _replace(model.graph, names, node, reader)
+            _replace(names, node, reader)
             model.opset_imports.setdefault(DOMAIN, 1)
     return model
 
@@ -48,11 +49,12 @@ def _reads_blocks(reader: ir.Node) -> bool:
     )
 
 
-def _replace(graph: ir.Graph, names: Names, node: ir.Node, reader: ir.Node) -> None:
+def _replace(names: Names, node: ir.Node, reader: ir.Node) -> None:
     codes, scale = reader.inputs[:2]
     assert codes is not None
     assert scale is not None
     assert codes.dtype is not None
+    graph = graph_of(codes)
     size = integer_attribute(reader, "block_size", 0)
     rows, columns = extents_of(codes)
     shifted = array_of(codes).astype(np.int32) + _MIDDLE - _ZERO_POINTS[codes.dtype]
@@ -74,5 +76,5 @@ def _replace(graph: ir.Graph, names: Names, node: ir.Node, reader: ir.Node) -> N
     product.outputs[0].type = node.outputs[0].type
     product.outputs[0].shape = node.outputs[0].shape
     ir.convenience.replace_nodes_and_values(
-        graph, node, [node], [product], node.outputs, product.outputs
+        graph_of(node), node, [node], [product], node.outputs, product.outputs
     )

@@ -45,7 +45,7 @@ def quantize_weights(
         If a weight or bias holds NaN or infinity.
     """
     reader = ConstantReader(model.graph)
-    for node in list(model.graph):
+    for node in list(model.graph.all_nodes()):
         kernel = weight(node) if node.name in plan.compute else None
         if kernel is not None:
             x = str(activations(node)[0].name)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import onnx_ir as ir
 
 from qcore import QParams, QuantSpec
+from qcore.adapters.onnx.bodies import graph_of
 from qcore.adapters.onnx.float_operators import FloatOperators
 from qcore.adapters.onnx.names import Names
 from qcore.adapters.onnx.operands import activations, integer_attribute
@@ -37,22 +38,23 @@ def round_activations(
     QuantError
         If a tensor to be cut into blocks has no known rank or length.
     """
-    graph, names = model.graph, Names(model.graph)
+    names = Names(model.graph)
     in_blocks = isinstance(spec.granularity, PerBlock)
-    done: dict[tuple[ir.Value, int | None], ir.Value] = {}
-    for node in [node for node in graph if node.name in plan.compute]:
+    done: dict[tuple[ir.Value, int | None, ir.Graph], ir.Value] = {}
+    for node in [n for n in model.graph.all_nodes() if n.name in plan.compute]:
+        graph = graph_of(node)
         for x in activations(node):
             axis = _summed(node, node.inputs.index(x)) if in_blocks else None
-            if (x, axis) not in done:
+            if (x, axis, graph) not in done:
                 opset = model.opset_imports[""]
                 op = FloatOperators(graph, names, node, f"{x.name}_rounded", opset)
-                done[x, axis] = (
+                done[x, axis, graph] = (
                     fake_quantized(op, x, qparams[str(x.name)])
                     if axis is None
                     else fake_quantized_in_blocks(op, x, spec, axis)
                 )
             for index in [i for i, value in enumerate(node.inputs) if value is x]:
-                node.replace_input_with(index, done[x, axis])
+                node.replace_input_with(index, done[x, axis, graph])
     return model
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
+from qcore.adapters.onnx.bodies import graph_of
 from qcore.adapters.onnx.constant_reader import finite
 from qcore.adapters.onnx.constants import add_constant
 from qcore.adapters.onnx.names import Names
@@ -34,9 +35,9 @@ def round_weights(
     NonFiniteError
         If a weight holds NaN or infinity.
     """
-    graph, names = model.graph, Names(model.graph)
+    names = Names(model.graph)
     done: dict[tuple[ir.Value, bytes], ir.Value] = {}
-    for node in graph:
+    for node in model.graph.all_nodes():
         if node.name not in {*plan.compute, *plan.stores}:
             continue
         x = multiplied(node)
@@ -52,6 +53,6 @@ def round_weights(
             key = value, np.ascontiguousarray(rounded).tobytes()
             if key not in done:
                 name = f"{value.name}_rounded"
-                done[key] = add_constant(graph, names, name, rounded)
+                done[key] = add_constant(graph_of(value), names, name, rounded)
             node.replace_input_with(operand.index, done[key])
     return model

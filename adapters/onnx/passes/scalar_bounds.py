@@ -6,6 +6,7 @@ QuantizeLinear behind it, and by that the operator before it from computing in i
 
 import onnx_ir as ir
 
+from qcore.adapters.onnx.bodies import graph_of
 from qcore.adapters.onnx.constants import add_constant, array_of, is_constant
 from qcore.adapters.onnx.names import Names
 from qcore.adapters.onnx.operands import is_standard
@@ -15,14 +16,14 @@ def scalar_bounds(model: ir.Model) -> ir.Model:
     """Return the model with every constant bound of a Clip as a scalar."""
     names = Names(model.graph)
     scalars: dict[ir.Value, ir.Value] = {}
-    for node in model.graph:
+    for node in model.graph.all_nodes():
         for index, bound in enumerate(node.inputs):
             if is_standard(node, "Clip") and index and is_constant(bound):
                 array = array_of(bound)
                 if array.shape == (1,):
                     if bound not in scalars:
                         scalars[bound] = add_constant(
-                            model.graph, names, str(bound.name), array.reshape(())
+                            graph_of(bound), names, str(bound.name), array.reshape(())
                         )
                     node.replace_input_with(index, scalars[bound])
     return model

@@ -7,6 +7,7 @@ of shape ``[1, 1, N]``, which means the same, leaves it the MatMul, for which it
 
 import onnx_ir as ir
 
+from qcore.adapters.onnx.bodies import graph_of
 from qcore.adapters.onnx.constants import add_constant, array_of, is_constant
 from qcore.adapters.onnx.names import Names
 from qcore.adapters.onnx.operands import is_standard
@@ -18,7 +19,7 @@ MATRIX = 2
 def spread_biases(model: ir.Model) -> ir.Model:
     """Return the model with constants of full rank behind products of higher rank."""
     names = Names(model.graph)
-    for node in model.graph:
+    for node in model.graph.all_nodes():
         rank = _rank_of_product(node)
         for place, addend in enumerate(node.inputs) if rank > MATRIX else ():
             if is_constant(addend):
@@ -27,7 +28,9 @@ def spread_biases(model: ir.Model) -> ir.Model:
                     shape = (1,) * (rank - array.ndim) + array.shape
                     spread = array.reshape(shape)
                     name = str(addend.name)
-                    new = add_constant(model.graph, names, f"{name}_spread", spread)
+                    new = add_constant(
+                        graph_of(addend), names, f"{name}_spread", spread
+                    )
                     node.replace_input_with(place, new)
     return model
 

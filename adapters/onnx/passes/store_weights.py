@@ -40,7 +40,7 @@ def store_weights(
         If a weight holds NaN or infinity.
     """
     reader = ConstantReader(model.graph)
-    for node in [node for node in model.graph if node.name in plan.stores]:
+    for node in [n for n in model.graph.all_nodes() if n.name in plan.stores]:
         x = multiplied(node)
         ratio = 0.0 if x is None else mean_ratios.get(str(x.name), 0.0)
         for operand in stored_operands(node):
