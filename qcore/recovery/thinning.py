@@ -17,7 +17,7 @@ def spacing(shown: int, most: int, axes: int) -> int:
     most : int
         How many are enough.
     axes : int
-        Along how many axes they lie; of a matrix, that of its rows.
+        Along how many spatial axes they lie; rows of a matrix, with none, along one.
     """
-    surplus: float = (shown / most) ** (1 / axes)
+    surplus: float = (shown / most) ** (1 / max(axes, 1))
     return max(ceil(surplus), 1)

@@ -76,6 +76,11 @@ class Window:
         )
         return tuple(zip(*every, strict=True))
 
+    @property
+    def patch(self) -> "Window":
+        """What an output sees, wherever it lies: so images of any size go together."""
+        return Window(self.kernel, groups=self.groups)
+
     def features(self, channels: int, /) -> int:
         """Return how many inputs one output is made of.
 

@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from qcore import Gram, IntFormat, QParams, QuantSpec, qparams_from_amax, quantize
+from qcore import Gram, IntFormat, QParams, QuantSpec, quantize
 from qcore.adapters.jax.recovery.layout import Layout
-
-FINE = QuantSpec("int16")
-"""Codes of inputs that have none: products of integers can be added up exactly."""
+from qcore.recovery.fine_codes import fine_qparams
 
 
 def gram_of_inputs(
@@ -32,7 +30,7 @@ def gram_of_inputs(
     """
     arrays = [as_float(x) for x in inputs]
     if qparams is None or not _has_codes(qparams):
-        qparams = _fine(arrays)
+        qparams = fine_qparams(arrays, xp=np)
     else:
         qparams = of_numpy(qparams)
     one = QParams(
@@ -67,8 +65,3 @@ def _has_codes(qparams: QParams) -> bool:
 
 def _single(spec: QuantSpec) -> QuantSpec:
     return QuantSpec(spec.format, symmetric=spec.symmetric, rounding=spec.rounding)
-
-
-def _fine(arrays: Sequence[np.ndarray]) -> QParams:
-    largest = max(float(np.abs(x).max(initial=0.0)) for x in arrays)
-    return qparams_from_amax(np.float32(largest), FINE)

@@ -20,7 +20,7 @@ from qcore.adapters.jax.recovery.places import Place
 from qcore.adapters.jax.recovery.rounding import recovered_weight
 from qcore.adapters.jax.recovery.together import run_together
 from qcore.adapters.jax.rounding import Rounding
-from qcore.recovery.thinning import MOST_OUTPUTS
+from qcore.recovery.thinning import MOST_OUTPUTS, spacing
 
 
 def new_leaves(
@@ -77,7 +77,7 @@ def _every(layer: Layer, flats: Sequence[Flat]) -> int:
         (step,) = (step for step in flat.steps if step.index == layer.weight.index)
         data: Any = step.equation.invars[1 - layer.weight.operand].aval
         shown += layer.layout.shown(tuple(data.shape))
-    return layer.layout.every(shown, MOST_OUTPUTS)
+    return spacing(shown, MOST_OUTPUTS, layer.layout.window().rank)
 
 
 def _mean(rows: np.ndarray, gram: Gram) -> np.ndarray:

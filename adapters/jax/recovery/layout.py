@@ -7,7 +7,6 @@ import numpy as np
 
 from qcore import Window
 from qcore.adapters.jax.products import Product
-from qcore.recovery.thinning import spacing
 
 
 @dataclass(frozen=True)
@@ -52,18 +51,6 @@ class Layout:
     def is_of_tokens(self) -> bool:
         """Whether rows of data lie along several axes, as the tokens of texts do."""
         return not self.product.is_convolution and len(self._free()) > 1
-
-    def every(self, shown: int, most: int) -> int:
-        """Return how far apart, along each axis, few enough outputs lie.
-
-        Parameters
-        ----------
-        shown : int
-            How many of a channel there are.
-        most : int
-            How many are enough.
-        """
-        return spacing(shown, most, max(self.window().rank, 1))
 
     def shown(self, shape: tuple[int, ...]) -> int:
         """Return how many outputs of a channel are made of data of this shape."""

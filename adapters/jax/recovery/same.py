@@ -10,7 +10,7 @@ from qcore.adapters.jax.program import Program, is_array
 from qcore.adapters.jax.recovery.flat import Flat
 from qcore.adapters.jax.recovery.inputs import as_float
 from qcore.adapters.jax.recovery.together import run_alone
-from qcore.errors import QuantError
+from qcore.recovery.same_function import check_none_lost, digits_lost
 
 
 def check_same(program: Program, flat: Flat, params: Any, /) -> None:
@@ -21,23 +21,11 @@ def check_same(program: Program, flat: Flat, params: Any, /) -> None:
         for leaf, held in zip(program.leaves, program.is_weight, strict=True)
     ]
     before, after = (run_alone(flat, leaves) for leaves in (program.leaves, changed))
-    pairs = zip(before, after, strict=True)
-    # Half of the digits: what rounding in another place may cost a deep network.
-    if not all(_difference(x, y) <= 1 for x, y in pairs):
-        raise QuantError(
-            "`f` must compute the same as before, but loses half of its digits. Makers "
-            "must be all that scales the input of their readers, and readers all that "
-            "reads it."
-        )
+    check_none_lost("f", map(_lost, before, after))
 
 
-def _difference(x: Any, y: Any) -> float:
-    """Return how far two outputs are apart, 1 being half of their digits."""
+def _lost(x: Any, y: Any) -> float:
     if not jnp.issubdtype(x.dtype, jnp.floating):
         return 0.0
-    wide, other = as_float(x), as_float(y)
-    is_number = np.isfinite(wide)
-    lost = float(np.abs(wide - other)[is_number].max(initial=0.0))
-    largest = float(np.abs(wide)[is_number].max(initial=1e-30))
-    half: float = float(jnp.finfo(x.dtype).eps) ** 0.5
-    return lost / largest / half
+    epsilon = float(jnp.finfo(x.dtype).eps)
+    return float(digits_lost(as_float(x), as_float(y), epsilon, xp=np))

@@ -90,9 +90,8 @@ class Geometry:
         most : int
             How many of a channel are enough.
         """
-        if not self.kernel:
-            return spacing(prod(shape[:-1]), most, 1)
-        return spacing(prod(shape) // shape[1], most, len(self.kernel))
+        shown = prod(shape) // shape[1 if self.kernel else -1]
+        return spacing(shown, most, len(self.kernel))
 
     def by_output(self, weight: np.ndarray) -> np.ndarray:
         """Return a weight, or what belongs to it, as ``[outputs, inputs, *kernel]``."""

@@ -4,14 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from qcore import Gram, QParams, QuantSpec, qparams_from_amax, quantize
+from qcore import Gram, QParams, quantize
 from qcore.adapters.onnx.recovery.geometry import Geometry
 from qcore.adapters.onnx.recovery.held import Held
 from qcore.adapters.onnx.recovery.layers import Layer
-from qcore.statistics.window import Window
-
-FINE = QuantSpec("int16")
-"""Codes of inputs that have none: products of integers can be added up exactly."""
+from qcore.recovery.fine_codes import fine_qparams
 
 
 def gram_of_inputs(layer: Layer, geometry: Geometry, held: Held, most: int) -> Gram:
@@ -29,7 +26,8 @@ def gram_of_inputs(layer: Layer, geometry: Geometry, held: Held, most: int) -> G
         How many outputs of a channel to look at in each sample.
     """
     name = str(layer.x.name)
-    qparams = layer.qparams or _fine(name, held)
+    floats = (held.get(sample, name) for sample in range(len(held)))
+    qparams = layer.qparams or fine_qparams(floats, xp=np)
     grams = []
     for sample in range(len(held)):
         codes = held.get(sample, name)
@@ -52,14 +50,4 @@ def gram_of_codes(
     extents = codes.shape[2:]
     shape = (codes.shape[0], 1, *geometry.window(extents).outputs(extents))
     thinned = geometry.window(extents, geometry.every(shape, most))
-    # Samples of any size: what an output sees is the same.
-    seen = Window(geometry.kernel, groups=geometry.groups)
-    return replace(Gram.of(codes, qparams, window=thinned), window=seen)
-
-
-def _fine(name: str, held: Held) -> QParams:
-    largest = max(
-        float(np.abs(held.get(sample, name)).max(initial=0.0))
-        for sample in range(len(held))
-    )
-    return qparams_from_amax(np.float32(largest), FINE)
+    return replace(Gram.of(codes, qparams, window=thinned), window=thinned.patch)

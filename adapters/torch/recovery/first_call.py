@@ -5,10 +5,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from array_api_compat import torch as xp
 from torch import nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from qcore.errors import QuantError
+from qcore.recovery.same_function import check_none_lost, digits_lost
 
 
 class FirstCall:
@@ -57,25 +58,13 @@ class FirstCall:
         args, kwargs = _copied(self._call)
         found = self.model(*args, **kwargs)
         pairs = zip(tree_leaves(self._result), tree_leaves(found), strict=True)
-        # Half of the digits: what rounding in another place may cost a deep network.
-        if not all(_difference(x, y) <= 1 for x, y in pairs):
-            raise QuantError(
-                "`model` must compute the same as before, but loses half of its "
-                "digits. Makers must be all that scales the input of their readers, "
-                "and readers all that reads it."
-            )
+        check_none_lost("model", (_lost(x, y) for x, y in pairs))
 
 
-def _difference(x: Any, y: Any) -> float:
-    """Return how far two outputs are apart, 1 being half of their digits."""
+def _lost(x: Any, y: Any) -> float:
     if not isinstance(x, torch.Tensor) or not x.is_floating_point():
         return 0.0
-    is_number = x.isfinite()
-    if not is_number.any():
-        return 0.0
-    wide, other = (tensor[is_number].double() for tensor in (x, y))
-    allowed: float = torch.finfo(x.dtype).eps ** 0.5
-    return float((wide - other).abs().max() / wide.abs().max().clamp(1e-30)) / allowed
+    return float(digits_lost(x, y, torch.finfo(x.dtype).eps, xp=xp))
 
 
 def _copied(given: Any) -> Any:

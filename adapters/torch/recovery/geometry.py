@@ -8,7 +8,6 @@ from torch.nn.modules.conv import _ConvNd
 
 from qcore import Window
 from qcore.adapters.torch.recovery.layers import Layer
-from qcore.recovery.thinning import spacing
 from qcore.recovery.transposed import mirrored
 
 
@@ -34,18 +33,6 @@ class Geometry:
     def groups(self) -> int:
         """How many parts the channels are cut into."""
         return self.layer.groups if isinstance(self.layer, _ConvNd) else 1
-
-    def every(self, shown: int, most: int) -> int:
-        """Return how far apart, along each axis, few enough outputs lie.
-
-        Parameters
-        ----------
-        shown : int
-            How many of a channel there are.
-        most : int
-            How many are enough.
-        """
-        return spacing(shown, most, max(len(self.kernel), 1))
 
     def images(self, x: torch.Tensor, every: int) -> torch.Tensor:
         """Return ``[N, channels, *spatial]``, padded, or each `every`-th of ``[N, K]``.

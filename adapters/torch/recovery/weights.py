@@ -16,7 +16,6 @@ from qcore import (
     PerChannel,
     QParams,
     QuantSpec,
-    Window,
     dequantize,
     qparams_from_amax,
     quantize,
@@ -26,10 +25,8 @@ from qcore.adapters.torch.quantizer.lookup import quantizers_of
 from qcore.adapters.torch.recovery.geometry import Geometry
 from qcore.adapters.torch.recovery.layers import Layer
 from qcore.recovery import gptq, output_shift
-from qcore.recovery.thinning import MOST_OUTPUTS
-
-FINE = QuantSpec("int16")
-"""Codes of inputs that have none: products of integers can be added up exactly."""
+from qcore.recovery.fine_codes import FINE
+from qcore.recovery.thinning import MOST_OUTPUTS, spacing
 
 
 def can_round(layer: Layer, model: nn.Module, /) -> bool:
@@ -71,7 +68,7 @@ class Rounded:
 
     def __init__(self, layer: Layer, shown: int) -> None:
         self.layer, self.geometry = layer, Geometry(layer)
-        self.every = self.geometry.every(shown, MOST_OUTPUTS)
+        self.every = spacing(shown, MOST_OUTPUTS, len(self.geometry.kernel))
         (self.quantizer,) = quantizers_of(layer, "input")
         self.qparams = _of_codes(self.quantizer)
         self.needs_range = self.qparams is None
@@ -128,8 +125,7 @@ class Rounded:
         codes = quantize(np.ascontiguousarray(_numpy(images)), self.qparams)
         window = self.geometry.window(self.every, *extents)
         gram = Gram.of(codes, self.qparams, window=window)
-        # Calls with images of any size: what an output sees is the same.
-        gram = replace(gram, window=Window(window.kernel, groups=window.groups))
+        gram = replace(gram, window=window.patch)
         self.gram = gram if self.gram is None else self.gram.merge(gram)
 
     @contextmanager

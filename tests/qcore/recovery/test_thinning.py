@@ -5,6 +5,10 @@ import pytest
 from qcore.recovery.thinning import spacing
 
 
+def test_the_rows_of_a_matrix_lie_along_one_axis() -> None:
+    assert spacing(1000, 10, 0) == 100
+
+
 @pytest.mark.parametrize("axes", [1, 2, 3])
 @pytest.mark.parametrize("extent", [5, 17, 64])
 @pytest.mark.parametrize("most", [4, 100])
