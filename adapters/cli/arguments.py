@@ -200,6 +200,12 @@ def recovery(command: Container, more: Container) -> None:
         default=1024,
         help="of samples to hold in memory at once, more lies on disk (1024)",
     )
+    path(
+        more,
+        "--checkpoint",
+        metavar="DIR",
+        what="go on from there if stopped; gone once the model is written",
+    )
 
 
 def collection(command: Container, more: Container) -> None:

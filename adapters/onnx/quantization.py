@@ -11,7 +11,7 @@ from qcore.adapters.onnx.feeds import Data
 from qcore.adapters.onnx.formats import QDQ, choose_formats
 from qcore.adapters.onnx.given_statistics import statistics_for
 from qcore.adapters.onnx.inputs import inputs_of
-from qcore.adapters.onnx.model_file import Source, to_proto
+from qcore.adapters.onnx.model_file import PathLike, Source, to_proto
 from qcore.adapters.onnx.overrides import parse_overrides
 from qcore.adapters.onnx.passes.clean import clean
 from qcore.adapters.onnx.passes.encode_constants import encode_constants
@@ -20,6 +20,7 @@ from qcore.adapters.onnx.passes.skip_recoding import skip_recoding
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.progress import Progress
 from qcore.adapters.onnx.recipe import Recipe
+from qcore.adapters.onnx.recovery.checkpoint import find_folder
 from qcore.adapters.onnx.recovery.held import MEMORY, Held, holding
 from qcore.adapters.onnx.recovery.level import choose_level
 from qcore.adapters.onnx.recovery.recover import recover_layers
@@ -59,6 +60,7 @@ def quantize(
     data: Data | None = None,
     samples: int | None = None,
     memory: int = MEMORY,
+    checkpoint: PathLike | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> onnx.ModelProto:
@@ -145,6 +147,10 @@ def quantize(
         How many samples to use, as in `calibrate`.
     memory : int, optional
         Bytes of samples to hold in memory meanwhile; what is more lies on disk.
+    checkpoint : path, optional
+        A folder for what each layer got when it was recovered: a later run with the
+        same model, data and options goes on from there, and gives the same bytes. It
+        stays; remove it once the model is saved.
     progress : callable, optional
         As in `calibrate`.
     **options
@@ -185,6 +191,7 @@ def quantize(
             )
         data = statistics_or_data
     level = choose_level(recover, data, formats)
+    folder = find_folder(checkpoint, level)
     check_smooth(smooth, statistics_or_data)
     prepared = prepare(model, keep_existing=keep_existing, opset=asked.opset)
     plan = asked.plan(prepared)
@@ -212,6 +219,7 @@ def quantize(
                 held,
                 level=level,
                 bias_codes=formats.target.bias_codes,
+                folder=folder,
                 bar=progress is None,
             )
     if formats.packed:

@@ -21,6 +21,7 @@ from qcore.adapters.codes import CODES
 from qcore.adapters.onnx.formats import Formats, choose_formats
 from qcore.adapters.onnx.model_file import external_files
 from qcore.adapters.onnx.recipe import Recipe
+from qcore.adapters.onnx.recovery.checkpoint import find_folder, remove_checkpoint
 from qcore.adapters.onnx.targets import find_target
 from qcore.adapters.onnx.weights import WeightSpec
 from qcore.statistics import Statistics
@@ -93,11 +94,14 @@ def _write(
         data=samples(arguments) if recovers and not smooths else None,
         samples=arguments.samples,
         memory=arguments.memory << 20,
+        checkpoint=arguments.checkpoint,
         progress=counted if arguments.quiet or smooths else None,
         **{**common, **best},
     )
     output = arguments.output
     onnx.save(quantized, output)
+    if arguments.checkpoint is not None:
+        remove_checkpoint(arguments.checkpoint)
     if arguments.quiet:
         return
     if found:
@@ -166,5 +170,7 @@ def _check_files(arguments: Namespace, *, needs_data: bool) -> None:
             "one of the arguments --data --reader --statistics is "
             "required, unless with --plan",
         )
+    recovers = _has_data(arguments) and arguments.recover != "none"
+    find_folder(arguments.checkpoint, "full" if recovers else "none")
     files = given_files(arguments), external_files(arguments.model)
     check_output(arguments.output, arguments.model, *files[0], *files[1])

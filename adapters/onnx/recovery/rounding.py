@@ -7,21 +7,24 @@ import onnx_ir as ir
 
 from qcore import FloatFormat, Gram, PerChannel, QParams
 from qcore.adapters.onnx.constants import array_of
+from qcore.adapters.onnx.neighbours import Neighbours
 from qcore.adapters.onnx.recovery.geometry import Geometry
 from qcore.adapters.onnx.recovery.layers import Layer
 from qcore.recovery import gptq
 
 
-def round_weight(
+def rounded_codes(
     layer: Layer, geometry: Geometry, weight: np.ndarray, gram: Gram
-) -> None:
+) -> np.ndarray | None:
     """
-    Give a layer other codes of its weight.
+    Return other codes of a layer's weight, as they are stored.
+
+    None where other nodes read them, too, whose inputs differ.
 
     Parameters
     ----------
     layer : Layer
-        Whose codes change; not those that other nodes read too, whose inputs differ.
+        Whose codes shall change.
     geometry : Geometry
         Its own.
     weight : array
@@ -32,23 +35,43 @@ def round_weight(
     codes, real = layer.weight.codes, layer.node.inputs[1]
     assert real is not None
     if len(codes.uses()) > 1 or len(real.uses()) > 1:
-        return
+        return None
     rows = geometry.by_output(weight).astype(np.float32)
-    found = gptq(rows, gram, _by_output(layer, geometry), center=True)
+    found = gptq(
+        rows,
+        gram,
+        _by_output(layer, geometry),
+        center=True,
+        limits=_limits(layer, geometry),
+    )
     found = np.ascontiguousarray(geometry.as_stored(found))
     is_float = isinstance(layer.weight.qparams.spec.format, FloatFormat)
     dtype = array_of(codes).dtype
     # The codes of floats are bit patterns.
-    new = found.view(dtype) if is_float else found.astype(dtype)
+    return found.view(dtype) if is_float else found.astype(dtype)
+
+
+def _limits(layer: Layer, geometry: Geometry) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return what keeps codes of int8 small side by side, if they are."""
+    codes = array_of(layer.weight.codes)
+    neighbours = Neighbours(geometry.node, geometry.shape)
+    if codes.dtype != np.int8 or neighbours.exceed(codes):
+        return None
+    return neighbours.limits(geometry.by_output(codes))
+
+
+def set_codes(layer: Layer, new: np.ndarray) -> None:
+    """Give a layer other codes of its weight."""
+    codes = layer.weight.codes
     codes.const_value = ir.tensor(new, name=codes.name)
 
 
-def rounded_weight(layer: Layer, geometry: Geometry) -> np.ndarray:
-    """Return ``[outputs, inputs, *kernel]`` of what a layer multiplies by, float64."""
-    codes = geometry.by_output(array_of(layer.weight.codes))
+def multiplied(layer: Layer, geometry: Geometry, codes: np.ndarray) -> np.ndarray:
+    """Return ``[outputs, inputs, *kernel]`` of what such codes stand for, float64."""
+    rows = geometry.by_output(codes)
     qparams = _by_output(layer, geometry)
     scale = np.asarray(qparams.scale, np.float64)
-    weight: np.ndarray = (codes.astype(np.float64) - qparams.zero_point) * scale
+    weight: np.ndarray = (rows.astype(np.float64) - qparams.zero_point) * scale
     return weight
 
 

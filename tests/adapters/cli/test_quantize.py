@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -345,3 +346,34 @@ def test_what_does_not_go_together_is_told_before_the_model_is_scored(
     given = ("--data", data, "-o", tmp_path / "out.onnx", "--smooth")
     _, _, err = qcore("quantize", model, *given, "--evaluate", "scoring_never:score")
     assert "--smooth must come without" in err
+
+
+@pytest.mark.parametrize("options", [[], ["--smooth"], ["--target", "tensorrt"]])
+def test_what_is_foretold_is_done(
+    qcore, model: Path, data: Path, tmp_path: Path, options
+) -> None:
+    output = tmp_path / "out.onnx"
+    told = qcore("quantize", model, "--plan", *options)
+    done = qcore("quantize", model, "--data", data, *options, "-o", output)
+    assert told.code == done.code == 0
+    lines = told.out.splitlines()
+    first = next(n for n, line in enumerate(lines) if line.startswith("activation"))
+    rows = itertools.takewhile(str.split, lines[first + 1 :])
+    assert {row.split()[0] for row in rows} == scales(output).keys()
+
+
+def test_blocks_are_foretold(qcore, model: Path) -> None:
+    block = ("--activation", "float", "--weight", "int4", "--block", 32)
+    code, out, _ = qcore("quantize", model, "--plan", *block)
+    assert code == 0
+    assert "Weights are stored in int4 by blocks of 32, ranges by output." in out
+
+
+def test_an_override_that_fits_nothing_is_refused_before_data_is_read(
+    qcore, model: Path, tmp_path: Path
+) -> None:
+    missing = tmp_path / "none.npz"
+    own = ("--override", "imag:range=0,1", "-o", tmp_path / "out.onnx")
+    code, _, err = qcore("quantize", model, "--data", missing, *own)
+    assert code == 2
+    assert "`overrides` must name tensors to be quantized; got 'imag'" in err
