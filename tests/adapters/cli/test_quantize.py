@@ -1,4 +1,3 @@
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -348,32 +347,30 @@ def test_what_does_not_go_together_is_told_before_the_model_is_scored(
     assert "--smooth must come without" in err
 
 
-@pytest.mark.parametrize("options", [[], ["--smooth"], ["--target", "tensorrt"]])
-def test_what_is_foretold_is_done(
-    qcore, model: Path, data: Path, tmp_path: Path, options
+def test_a_checkpoint_changes_nothing_and_is_gone_at_the_end(
+    qcore, model: Path, data: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    output = tmp_path / "out.onnx"
-    told = qcore("quantize", model, "--plan", *options)
-    done = qcore("quantize", model, "--data", data, *options, "-o", output)
-    assert told.code == done.code == 0
-    lines = told.out.splitlines()
-    first = next(n for n, line in enumerate(lines) if line.startswith("activation"))
-    rows = itertools.takewhile(str.split, lines[first + 1 :])
-    assert {row.split()[0] for row in rows} == scales(output).keys()
+    plain, resumed, folder = (tmp_path / name for name in ("a.onnx", "b.onnx", "done"))
+    common = "quantize", model, "--data", data, "-q", "-o"
+    assert qcore(*common, plain).code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(adapter, "save", interrupt)
+        assert qcore(*common, resumed, "--checkpoint", folder).code == 130
+    assert any(folder.iterdir())
+    assert qcore(*common, resumed, "--checkpoint", folder).code == 0
+    assert resumed.read_bytes() == plain.read_bytes()
+    assert not folder.exists()
 
 
-def test_blocks_are_foretold(qcore, model: Path) -> None:
-    block = ("--activation", "float", "--weight", "int4", "--block", 32)
-    code, out, _ = qcore("quantize", model, "--plan", *block)
-    assert code == 0
-    assert "Weights are stored in int4 by blocks of 32, ranges by output." in out
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
-def test_an_override_that_fits_nothing_is_refused_before_data_is_read(
+def test_a_checkpoint_of_nothing_is_refused_before_data_is_read(
     qcore, model: Path, tmp_path: Path
 ) -> None:
-    missing = tmp_path / "none.npz"
-    own = ("--override", "imag:range=0,1", "-o", tmp_path / "out.onnx")
-    code, _, err = qcore("quantize", model, "--data", missing, *own)
+    own = ("--recover", "none", "--checkpoint", tmp_path / "done")
+    given = ("--data", tmp_path / "none.npz", "-o", tmp_path / "out.onnx")
+    code, _, err = qcore("quantize", model, *given, *own)
     assert code == 2
-    assert "`overrides` must name tensors to be quantized; got 'imag'" in err
+    assert "`checkpoint` must come with data to recover with" in err
