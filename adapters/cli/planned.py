@@ -1,4 +1,4 @@
-"""Refuse a model with nothing to quantize before minutes are spent on it."""
+"""Refuse what cannot be done with a model before minutes are spent on it."""
 
 from argparse import Namespace
 from collections.abc import Mapping
@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from qcore.adapters import onnx
 from qcore.adapters.cli.arguments import selected
 from qcore.adapters.cli.errors import CannotDoError
+from qcore.adapters.onnx.foresight import Foreseen, foresee
+from qcore.adapters.onnx.prepare import prepare
+from qcore.adapters.onnx.request import Request
 from qcore.statistics import Statistics
 
 
@@ -18,3 +21,16 @@ def planned(
         name = str(arguments.model)
         raise CannotDoError(f"{name!r} has nothing to quantize{plan.first_reason}")
     return plan
+
+
+def foreseen(
+    arguments: Namespace,
+    asked: Request,
+    statistics: Mapping[str, Statistics] | None = None,
+) -> Foreseen:
+    """Return what will be done with each tensor, unless some of it cannot be."""
+    prepared = prepare(
+        arguments.model, keep_existing=arguments.keep_existing, opset=asked.opset
+    )
+    plan = asked.plan(prepared, statistics)
+    return foresee(prepared, plan, asked, smooths=arguments.smooth is not False)

@@ -8,29 +8,26 @@ import onnx
 
 from qcore import QuantSpec
 from qcore.adapters.onnx.feeds import Data
-from qcore.adapters.onnx.formats import QDQ, choose_formats
+from qcore.adapters.onnx.foresight import foresee
+from qcore.adapters.onnx.formats import QDQ
 from qcore.adapters.onnx.given_statistics import statistics_for
 from qcore.adapters.onnx.inputs import inputs_of
 from qcore.adapters.onnx.model_file import PathLike, Source, to_proto
-from qcore.adapters.onnx.overrides import parse_overrides
 from qcore.adapters.onnx.passes.clean import clean
 from qcore.adapters.onnx.passes.encode_constants import encode_constants
 from qcore.adapters.onnx.passes.pack_blocks import pack_blocks
 from qcore.adapters.onnx.passes.skip_recoding import skip_recoding
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.progress import Progress
-from qcore.adapters.onnx.recipe import Recipe
 from qcore.adapters.onnx.recovery.checkpoint import find_folder
 from qcore.adapters.onnx.recovery.held import MEMORY, Held, holding
 from qcore.adapters.onnx.recovery.level import choose_level
 from qcore.adapters.onnx.recovery.recover import recover_layers
 from qcore.adapters.onnx.recovery.samples import hold_samples
-from qcore.adapters.onnx.request import Request
+from qcore.adapters.onnx.request import requested
 from qcore.adapters.onnx.rewriting import rewritten
-from qcore.adapters.onnx.selection import Selection
 from qcore.adapters.onnx.smoothing import check_smooth, smooth_layers
-from qcore.adapters.onnx.targets import find_target
-from qcore.adapters.onnx.weights import OUTPUT, WeightSpec
+from qcore.adapters.onnx.weights import OUTPUT
 from qcore.errors import QuantError
 from qcore.statistics import Statistics
 
@@ -161,28 +158,24 @@ def quantize(
     QuantError
         If model, data or options do not fit, or no operator can compute in 8 bits.
     """
-    formats = choose_formats(
-        find_target(target),
+    asked = requested(
+        target=target,
+        method=method,
         activation=activation,
         symmetric=symmetric,
         weight=weight,
         block=block,
-        fake=fake,
         weight_form=weight_form,
+        fake=fake,
+        weight_method=weight_method,
+        per_channel=per_channel,
+        op_types=op_types,
+        include=include,
+        exclude=exclude,
+        overrides=overrides,
+        **options,
     )
-    asked = Request(
-        formats,
-        Recipe(formats.activation or QuantSpec(), method, options),
-        WeightSpec(
-            formats.weight,
-            weight_method,
-            per_channel,
-            formats.target.bias_codes,
-            formats.block,
-        ),
-        parse_overrides(overrides),
-        Selection(op_types, include, exclude),
-    )
+    formats = asked.formats
     asked.check()
     if not (statistics_or_data is None or isinstance(statistics_or_data, Mapping)):
         if data is not None:
@@ -195,7 +188,8 @@ def quantize(
     check_smooth(smooth, statistics_or_data)
     prepared = prepare(model, keep_existing=keep_existing, opset=asked.opset)
     plan = asked.plan(prepared)
-    asked.tailor(prepared, plan)  # to refuse what cannot be, before data is run
+    # To refuse what cannot be, before data is run.
+    foresee(prepared, plan, asked, smooths=smooth is not False)
     with holding(memory) as held:
         source: Mapping[str, Statistics] | Data | Held | None = statistics_or_data
         if data is not None and (level != "none" or smooth is not False):

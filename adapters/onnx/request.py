@@ -1,18 +1,22 @@
 """What `quantize` was asked for, in the words of what does it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.formats import Formats
-from qcore.adapters.onnx.overrides import Overrides, opset_of
+from qcore import QuantSpec
+from qcore.adapters.onnx.formats import QDQ, Formats, choose_formats
+from qcore.adapters.onnx.overrides import Overrides, opset_of, parse_overrides
 from qcore.adapters.onnx.plan import Plan
 from qcore.adapters.onnx.planning import plan_prepared, refuse_idle
 from qcore.adapters.onnx.recipe import Recipe
 from qcore.adapters.onnx.selection import Selection
 from qcore.adapters.onnx.tailoring import Tailored, tailor
-from qcore.adapters.onnx.weights import WeightSpec
+from qcore.adapters.onnx.targets import find_target
+from qcore.adapters.onnx.weights import OUTPUT, WeightSpec
 from qcore.statistics import Statistics
 
 
@@ -71,3 +75,55 @@ class Request:
             activations=self.activations,
             weights=self.weights,
         )
+
+
+def requested(
+    *,
+    target: str = "onnxruntime",
+    method: str = "mse",
+    activation: str | QuantSpec | None = None,
+    symmetric: bool | None = None,
+    weight: str | None = None,
+    block: int | None = None,
+    weight_form: str = QDQ,
+    fake: bool = False,
+    weight_method: str = OUTPUT,
+    per_channel: bool = True,
+    op_types: Collection[str] | None = None,
+    include: Collection[str] = (),
+    exclude: Collection[str] = (),
+    overrides: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    **options: Any,
+) -> Request:
+    """
+    Return what the options of `quantize` ask for.
+
+    Raises
+    ------
+    TypeError, QuantError
+        If the target does not take it, or it contradicts itself.
+    """
+    formats = choose_formats(
+        find_target(target),
+        activation=activation,
+        symmetric=symmetric,
+        weight=weight,
+        block=block,
+        fake=fake,
+        weight_form=weight_form,
+    )
+    bias_codes = formats.target.bias_codes
+    return Request(
+        formats,
+        Recipe(formats.activation or QuantSpec(), method, options),
+        WeightSpec(
+            formats.weight,
+            weight_method,
+            per_channel,
+            bias_codes,
+            formats.block,
+            adds_in_16_bits=formats.target.adds_in_16_bits,
+        ),
+        parse_overrides(overrides),
+        Selection(op_types, include, exclude),
+    )

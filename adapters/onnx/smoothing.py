@@ -4,11 +4,17 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from qcore import PerChannel, Range
 from qcore.adapters.onnx.calibration import calibrate_prepared
-from qcore.adapters.onnx.passes.smooth_inputs import smooth_inputs, smoothable
+from qcore.adapters.onnx.passes.smooth_inputs import (
+    divide_inputs,
+    input_channels,
+    smooth_inputs,
+    smoothable,
+)
 from qcore.adapters.onnx.plan import Plan
 from qcore.adapters.onnx.progress import Progress
 from qcore.adapters.onnx.recovery.held import Held
@@ -75,3 +81,11 @@ def smooth_layers(
     )
     alpha = USUAL_ALPHA if smooth is True else float(smooth)
     return smooth_inputs(model, readers, seen, alpha)
+
+
+def with_places_to_smooth(model: ir.Model, plan: Plan) -> ir.Model:
+    """Return a copy that has the tensors that smoothing will give, divided by 1."""
+    copy = model.clone()
+    readers = smoothable(copy.graph, [*plan.compute, *plan.stores])
+    ones = {x: np.ones(input_channels(nodes[0])) for x, nodes in readers.items()}
+    return divide_inputs(copy, readers, ones)

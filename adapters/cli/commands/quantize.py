@@ -13,49 +13,53 @@ from qcore.adapters.cli.foretold import foretold
 from qcore.adapters.cli.method import check_method
 from qcore.adapters.cli.output import check_output, given_files
 from qcore.adapters.cli.overrides import overridden
-from qcore.adapters.cli.planned import planned
+from qcore.adapters.cli.planned import foreseen, planned
 from qcore.adapters.cli.samples import samples, told
 from qcore.adapters.cli.sweeping import choose, find_judge, scores
 from qcore.adapters.cli.units import size
 from qcore.adapters.codes import CODES
-from qcore.adapters.onnx.formats import Formats, choose_formats
+from qcore.adapters.onnx.formats import Formats
 from qcore.adapters.onnx.model_file import external_files
-from qcore.adapters.onnx.recipe import Recipe
 from qcore.adapters.onnx.recovery.checkpoint import find_folder, remove_checkpoint
-from qcore.adapters.onnx.targets import find_target
-from qcore.adapters.onnx.weights import WeightSpec
+from qcore.adapters.onnx.request import requested
 from qcore.statistics import Statistics
 
 
 def run(arguments: Namespace) -> Iterator[str]:
     """Write the model and yield what became int8, and what did not and why."""
     _check_together(arguments)
-    how = {
+    options, best = _options(arguments), method_options(arguments)
+    asked = requested(**options, method=arguments.method, **best)
+    if asked.formats.needs_data:
+        spec = asked.activations.spec
+        check_method("--method", arguments.method, spec, best)
+    if arguments.weight_method != "output":
+        check_method("--weight-method", arguments.weight_method, qcore.QuantSpec(), {})
+    if not arguments.plan:
+        _check_files(arguments, needs_data=asked.formats.needs_data)
+
+    statistics = qcore.load(arguments.statistics) if arguments.statistics else None
+    plan = planned(arguments, statistics)
+    found = foreseen(arguments, asked, statistics)
+    if arguments.plan:
+        yield from foretold(found)
+    else:
+        yield from _write(arguments, plan, asked.formats, statistics, options)
+
+
+def _options(arguments: Namespace) -> dict[str, Any]:
+    """Return those of `quantize` that say which numbers are wanted where."""
+    options = selected(arguments)
+    del options["keep_existing"]
+    return {
         "symmetric": arguments.symmetric or None,
         "weight": arguments.weight,
         "block": arguments.block,
         "weight_form": arguments.weight_form,
+        "weight_method": arguments.weight_method,
+        "overrides": overridden(arguments),
+        **options,
     }
-    rules = find_target(arguments.target)
-    chosen = {"activation": arguments.activation, "fake": arguments.fake}
-    formats = choose_formats(rules, **chosen, **how)
-    spec = formats.activation or qcore.QuantSpec()
-    options = method_options(arguments)
-    if formats.needs_data:
-        check_method("--method", arguments.method, spec, options)
-    if arguments.weight_method != "output":
-        check_method("--weight-method", arguments.weight_method, qcore.QuantSpec(), {})
-    if not arguments.plan:
-        _check_files(arguments, needs_data=formats.needs_data)
-
-    statistics = qcore.load(arguments.statistics) if arguments.statistics else None
-    plan = planned(arguments, statistics)
-    if arguments.plan:
-        recipe = Recipe(spec, arguments.method, options)
-        weights = WeightSpec(formats.weight, arguments.weight_method, per_channel=True)
-        yield from foretold(arguments, plan, formats.target, recipe, weights)
-    else:
-        yield from _write(arguments, plan, formats, statistics, how)
 
 
 def _write(
@@ -63,7 +67,7 @@ def _write(
     plan: onnx.Plan,
     formats: Formats,
     statistics: Mapping[str, Statistics] | None,
-    how: Mapping[str, Any],
+    options: Mapping[str, Any],
 ) -> Iterator[str]:
     """Write the model and yield what was done, how well, and on what."""
     judge, has_data = find_judge(arguments), _has_data(arguments)
@@ -73,12 +77,7 @@ def _write(
     # Smoothing makes another model, which statistics of this one do not fit.
     if has_data and not smooths:
         statistics = collect(arguments, counted)
-    common = {
-        "weight_method": arguments.weight_method,
-        "overrides": overridden(arguments),
-        **how,
-        **selected(arguments),
-    }
+    common = {**options, "keep_existing": arguments.keep_existing}
     found = choose(judge, arguments, statistics or {}, common) if judge else None
     best = {"method": arguments.method, **method_options(arguments)}
     if found:

@@ -60,17 +60,38 @@ def smooth_inputs(
     alpha : float
         How much of the outliers the weights take, from 0 to 1.
     """
-    graph, names = model.graph, Names(model.graph)
+    scales = {}
     for x, nodes in readers.items():
-        axes = [_input_axis(node) for node in nodes]
-        weights = [array_of(_weight(node)).astype(np.float32) for node in nodes]
-        by_output = [w if axis else w.T for w, axis in zip(weights, axes, strict=True)]
-        scale, _ = smooth_quant(seen[str(x.name)], by_output, alpha=alpha)
-        for node, weight, axis in zip(nodes, weights, axes, strict=True):
-            _set_weight(graph, names, node, weight * np.expand_dims(scale, 1 - axis))
+        weights = [_by_output(node) for node in nodes]
+        scales[x], _ = smooth_quant(seen[str(x.name)], weights, alpha=alpha)
+    return divide_inputs(model, readers, scales)
+
+
+def divide_inputs(
+    model: ir.Model, readers: Readers, scales: Mapping[ir.Value, np.ndarray]
+) -> ir.Model:
+    """Return the model with inputs divided by scales, ``[channels]``, of theirs.
+
+    Weights are multiplied, so that it stays the same function but for rounding. They
+    keep their names where no other node reads them.
+    """
+    graph, names = model.graph, Names(model.graph)
+    weights = [_weight(node) for nodes in readers.values() for node in nodes]
+    shared = {weight for weight in weights if len(weight.uses()) > 1}
+    for x, nodes in readers.items():
+        scale = scales[x]
+        for node in nodes:
+            if _weight(node) in shared:
+                _copy_weight(graph, names, node)
+            _multiply_weight(node, scale)
         if not _absorbed(graph, names, x, nodes, 1 / scale):
             _multiplied(graph, names, x, nodes, 1 / scale)
     return model
+
+
+def input_channels(node: ir.Node) -> int:
+    """Return how many channels the input of a product has."""
+    return extents_of(_weight(node))[_input_axis(node)]
 
 
 def _input_axis(node: ir.Node) -> int:
@@ -84,13 +105,26 @@ def _weight(node: ir.Node) -> ir.Value:
     return weight
 
 
-def _set_weight(
-    graph: ir.Graph, names: Names, node: ir.Node, weight: np.ndarray
-) -> None:
+def _by_output(node: ir.Node) -> np.ndarray:
+    """Return a weight, one row for each output."""
+    values = array_of(_weight(node)).astype(np.float32)
+    return values if _input_axis(node) else values.T
+
+
+def _copy_weight(graph: ir.Graph, names: Names, node: ir.Node) -> None:
     old = _weight(node)
-    name = f"{old.name}_smoothed"
-    new = add_constant(graph, names, name, weight.astype(array_of(old).dtype))
-    node.replace_input_with(1, new)
+    copy = add_constant(graph, names, f"{old.name}_smoothed", array_of(old))
+    node.replace_input_with(1, copy)
+
+
+def _multiply_weight(node: ir.Node, scale: np.ndarray) -> None:
+    if (scale == 1).all():
+        return
+    weight = _weight(node)
+    before = array_of(weight)
+    along = np.expand_dims(scale, 1 - _input_axis(node))
+    after = (before.astype(np.float32) * along).astype(before.dtype)
+    weight.const_value = ir.tensor(after, name=weight.name)
 
 
 def _absorbed(

@@ -347,6 +347,36 @@ def test_what_does_not_go_together_is_told_before_the_model_is_scored(
     assert "--smooth must come without" in err
 
 
+@pytest.mark.parametrize("options", [[], ["--smooth"], ["--target", "tensorrt"]])
+def test_what_is_foretold_is_done(
+    qcore, model: Path, data: Path, tmp_path: Path, options
+) -> None:
+    output = tmp_path / "out.onnx"
+    told = qcore("quantize", model, "--plan", *options)
+    done = qcore("quantize", model, "--data", data, *options, "-o", output)
+    assert told.code == done.code == 0
+    starts = [line.split()[0] if line else "" for line in told.out.splitlines()]
+    rows = starts[starts.index("activation") + 1 : starts.index("Weights")]
+    assert set(rows) == scales(output).keys()
+
+
+def test_blocks_are_foretold(qcore, model: Path) -> None:
+    block = ("--activation", "float", "--weight", "int4", "--block", 32)
+    code, out, _ = qcore("quantize", model, "--plan", *block)
+    assert code == 0
+    assert "Weights are stored in int4 by blocks of 32, ranges by output." in out
+
+
+def test_an_override_that_fits_nothing_is_refused_before_data_is_read(
+    qcore, model: Path, tmp_path: Path
+) -> None:
+    missing = tmp_path / "none.npz"
+    own = ("--override", "imag:range=0,1", "-o", tmp_path / "out.onnx")
+    code, _, err = qcore("quantize", model, "--data", missing, *own)
+    assert code == 2
+    assert "`overrides` must name tensors to be quantized; got 'imag'" in err
+
+
 def test_a_checkpoint_changes_nothing_and_is_gone_at_the_end(
     qcore, model: Path, data: Path, tmp_path: Path, monkeypatch
 ) -> None:

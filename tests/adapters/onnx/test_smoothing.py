@@ -128,3 +128,38 @@ def test_statistics_are_those_of_another_model(build, constants, data):
     model = net(build, ATTENTION, constants)
     with pytest.raises(QuantError, match="must be given data; got statistics"):
         adapter.quantize(model, adapter.calibrate(model, data), smooth=True)
+
+
+class Unread:
+    """Samples that are not to be read."""
+
+    def __iter__(self):
+        raise AssertionError("read")
+
+
+def test_an_input_that_a_factor_makes_another_is_refused_before_data(build, constants):
+    model = net(build, ATTENTION, constants)
+    own = {"t": {"method": "minmax"}}
+    with pytest.raises(QuantError, match=r"got 't'.* With `smooth`"):
+        adapter.quantize(model, Unread(), smooth=True, overrides=own)
+
+
+def test_smoothed_weights_are_overridden_by_their_names(build, constants, data):
+    model = net(build, ATTENTION, constants)
+    own = {"w": {"format": "uint8"}}
+    found = adapter.quantize(model, data, smooth=True, recover="none", overrides=own)
+    types = {tensor.name: tensor.data_type for tensor in found.graph.initializer}
+    assert types["w_quantized"] == onnx.TensorProto.UINT8
+    assert types["v_quantized"] == onnx.TensorProto.INT8
+
+
+def test_a_weight_of_two_smoothed_inputs_becomes_two(build, constants, data):
+    body = ATTENTION.replace("MatMul(n, v)", "MatMul(x, w)")
+    model = net(build, body, constants)
+    found = adapter.quantize(
+        model, data, smooth=True, activation="int16", weight="int16"
+    )
+    assert decibels(model, found, data) > 60
+    own = {"w": {"method": "minmax"}}
+    with pytest.raises(QuantError, match="got 'w'"):
+        adapter.quantize(model, Unread(), smooth=True, overrides=own)
