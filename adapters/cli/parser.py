@@ -143,11 +143,11 @@ def _calibrate(command: Parser) -> None:
 
 def _compare(command: Parser) -> None:
     command.usage = (
-        "qcore compare FLOAT QUANTIZED (--data NPZ | --reader M:F) [options]"
+        "qcore compare FLOAT QUANTIZED... (--data NPZ | --reader M:F) [options]"
     )
-    what = {"float": "the float ONNX model", "quantized": "what was made of it"}
-    for name, said in what.items():
-        add.path(command, f"{name}_model", metavar=name.upper(), what=said)
+    add.path(command, "float_model", metavar="FLOAT", what="the float ONNX model")
+    made = "what was made of it; several are shown side by side"
+    add.path(command, "quantized_models", metavar="QUANTIZED", what=made, nargs="+")
     add.data(command.add_mutually_exclusive_group(required=True))
     command.add_argument(
         "--deployed",

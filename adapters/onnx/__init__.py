@@ -8,7 +8,7 @@
 
 from qcore.adapters.onnx.bits import spend_bits
 from qcore.adapters.onnx.calibration import calibrate
-from qcore.adapters.onnx.comparison import ModelComparison, compare
+from qcore.adapters.onnx.comparison import ModelComparison, compare, compare_each
 from qcore.adapters.onnx.images import ImageFolder
 from qcore.adapters.onnx.inspection.description import Description, inspect
 from qcore.adapters.onnx.model_file import load, save
@@ -31,6 +31,7 @@ __all__ = [
     "Trial",
     "calibrate",
     "compare",
+    "compare_each",
     "inspect",
     "load",
     "plan",

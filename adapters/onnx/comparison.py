@@ -8,7 +8,7 @@ one, and on x86 without VNNI int8 weights may overflow. What the model then answ
 asked for with ``deployed=True``.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -16,15 +16,11 @@ from typing import Any
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveInitializersFromInputsPass
 
-from qcore.adapters.onnx.counterparts import (
-    counterparts,
-    inner_tensors,
-    paired_outputs,
-)
+from qcore.adapters.onnx.candidate import Candidate
 from qcore.adapters.onnx.feeds import Data, open_feeds
-from qcore.adapters.onnx.inputs import Input, conform, inputs_of
+from qcore.adapters.onnx.inputs import conform, inputs_of
 from qcore.adapters.onnx.model_file import Source, to_ir
-from qcore.adapters.onnx.pair import Pair, TensorComparison
+from qcore.adapters.onnx.pair import TensorComparison
 from qcore.adapters.onnx.passes.infer_types import infer_types
 from qcore.adapters.onnx.picking import pick_samples
 from qcore.adapters.onnx.progress import Progress
@@ -101,74 +97,85 @@ def compare(
     QuantError
         If a model or the data cannot be read, or do not fit each other.
     """
-    models = _opened(float_model), _opened(quantized_model)
-    graph, other = (model.graph for model in models)
-    inputs, taken = inputs_of(graph), inputs_of(other)
-    if {i.name for i in inputs} != {i.name for i in taken}:
-        raise QuantError(
-            f"the models must have the same inputs; got {_listed(inputs)} and "
-            f"{_listed(taken)}."
-        )
-    ends = paired_outputs(graph, other)
-    found = list(counterparts(inner_tensors(graph), other))
-    pairs = [*ends, *((value, twin) for value, twin in found if twin is not None)]
-    watched, twins = [value for value, _ in pairs], [twin for _, twin in pairs]
-    seen = [_pair(*pair) for pair in pairs]
-    outputs, tensors = seen[: len(ends)], seen[len(ends) :]
+    models = {"": quantized_model}
+    return compare_each(
+        float_model, models, data, samples=samples, deployed=deployed, progress=progress
+    )[""]
+
+
+def compare_each(
+    float_model: Source,
+    quantized_models: Mapping[str, Source],
+    data: Data,
+    /,
+    *,
+    samples: int | None = None,
+    deployed: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, ModelComparison]:
+    """
+    Return what `compare` does for several quantized models, in one run over the data.
+
+    For what is made with and without a technique, side by side.
+
+    Parameters
+    ----------
+    float_model : path or ModelProto
+        What the others were made of.
+    quantized_models : mapping
+        Paths or ModelProtos by any name.
+    data, samples, deployed, progress
+        As of `compare`.
+
+    Returns
+    -------
+    dict
+        By the same names.
+
+    Raises
+    ------
+    QuantError
+        As `compare`, or if there is no quantized model.
+    """
+    if not quantized_models:
+        raise QuantError("`quantized_models` must hold at least one; got none.")
+    original = _opened(float_model)
+    inputs = inputs_of(original.graph)
+    candidates = {
+        name: Candidate(original, _opened(source))
+        for name, source in quantized_models.items()
+    }
     feeds, total = pick_samples(open_feeds(data, inputs), samples)
     used = 0
     with ExitStack() as stack:
-        watch = stack.enter_context(watching(models[0], watched, as_written=True))
-        watch_twins = stack.enter_context(watching(models[1], twins, as_written=True))
-        answer = None
-        if deployed:
-            last = [twin for _, twin in ends]
-            answer = stack.enter_context(watching(models[1], last))
+        wanted = dict.fromkeys(v for c in candidates.values() for v in c.wanted)
+        watch = stack.enter_context(watching(original, [*wanted], as_written=True))
+        opened = [c.opened(stack, deployed=deployed) for c in candidates.values()]
         for number, sample in (progress or _bar)(feeds, total):
             place = f"in sample {number}"
-            wanted = watch(conform(sample, inputs, place), place)
-            feed = conform(sample, taken, place)
-            got = watch_twins(feed, place)
-            if answer is not None:
-                got |= answer(feed, place)
-            for pair in seen:
-                pair.add(wanted[pair.name], got[pair.counterpart], place)
-            del wanted, got  # before the next sample's come to be
+            found = watch(conform(sample, inputs, place), place)
+            for add in opened:
+                add(sample, found, place)
+            del found  # before the next sample's come to be
             used += 1
     if not used:
         raise QuantError("`data` must hold at least one sample; it has none.")
-    return ModelComparison(
-        outputs=tuple(pair.result() for pair in outputs if pair.problem is None),
-        tensors=tuple(
-            sorted(
-                (pair.result() for pair in tensors if pair.problem is None),
-                key=lambda tensor: tensor.rank,
-            )
-        ),
-        unmatched={str(v.name): GONE for v, twin in found if twin is None}
-        | {pair.name: pair.problem for pair in seen if pair.problem is not None},
-        samples=used,
-        deployed=deployed,
-    )
-
-
-GONE = "the quantized model has no tensor of its name"
+    return {
+        name: ModelComparison(
+            candidate.outputs(),
+            candidate.tensors(),
+            candidate.unmatched(),
+            samples=used,
+            deployed=deployed,
+        )
+        for name, candidate in candidates.items()
+    }
 
 
 def _opened(source: Source) -> ir.Model:
     model: ir.Model = RemoveInitializersFromInputsPass()(to_ir(source)).model
     model.ir_version = max(model.ir_version, CONSTANT_INITIALIZERS)
     return infer_types(model)
-
-
-def _listed(inputs: Sequence[Input]) -> str:
-    return ", ".join(repr(i.name) for i in inputs)
-
-
-def _pair(value: ir.Value, twin: ir.Value) -> Pair:
-    producer = value.producer()
-    op_type = producer.op_type if producer else ""
-    return Pair(str(value.name), op_type, str(twin.name))
 
 
 def _bar(samples: Iterable[Any], total: int | None) -> Iterable[Any]:

@@ -107,3 +107,59 @@ def test_models_of_other_inputs_are_refused(
     code, out, err = qcore("compare", model, relu, "--data", data)
     assert (code, out) == (2, "")
     assert "the models must have the same inputs; got 'image' and 'x'." in err
+
+
+@pytest.fixture
+def rounded(qcore, model: Path, data: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "rounded.onnx"
+    options = ("--recover", "none", "-o", path, "-q")
+    assert qcore("quantize", model, "--data", data, *options).code == 0
+    return path
+
+
+def test_several_models_stand_side_by_side(
+    qcore, model: Path, quantized: Path, rounded: Path, data: Path
+) -> None:
+    command = ("compare", model, rounded, quantized, "--data", data)
+    code, out, err = qcore(*command, "--limit", 0)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert "SQNR in dB" in lines[0]
+    assert lines[2].split() == ["tensor", "rounded", "int8"]
+    assert lines[3].split()[0] == "logits"
+    rows = [line.split() for line in lines[5:] if line]
+    worst = [min(map(float, row[1:])) for row in rows]
+    assert worst == sorted(worst)
+    found = json.loads(qcore(*command, "--json").out)
+    assert [*found] == ["rounded", "int8"]
+    for column, path in ((1, rounded), (2, quantized)):
+        alone = qcore("compare", model, path, "--data", data, "--json").out
+        own = found[path.stem]
+        assert own == json.loads(alone)
+        assert {row[0]: row[column] for row in rows} == {
+            tensor["name"]: f"{tensor['sqnr']:.2f}" for tensor in own["tensors"]
+        }
+
+
+def test_what_one_model_lacks_is_told(
+    qcore, model: Path, quantized: Path, rounded: Path, data: Path
+) -> None:
+    first = onnx.load(model).graph.node[0].output[0]
+    renamed(quantized, first, "other")
+    command = ("compare", model, rounded, quantized, "--data", data, "--limit", 0)
+    out = qcore(*command).out
+    (row,) = (line.split() for line in out.splitlines() if line.startswith(first))
+    assert row[2] == "-"
+    reason = "not compared with int8: the quantized model has no tensor of its name"
+    assert f"{reason} (1):\n    {first}\n" in out
+
+
+def test_files_of_equal_names_are_told_apart_by_their_folders(
+    qcore, model: Path, quantized: Path, data: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    other = tmp_path / "other" / quantized.name
+    other.parent.mkdir()
+    other.write_bytes(quantized.read_bytes())
+    out = qcore("compare", model, quantized, other, "--data", data).out
+    assert out.splitlines()[2].split() == ["tensor", str(quantized), str(other)]

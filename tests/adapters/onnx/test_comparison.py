@@ -8,7 +8,13 @@ import onnx
 import onnxruntime
 import pytest
 
-from qcore.adapters.onnx import ModelComparison, TensorComparison, compare, quantize
+from qcore.adapters.onnx import (
+    ModelComparison,
+    TensorComparison,
+    compare,
+    compare_each,
+    quantize,
+)
 from qcore.errors import QuantError
 
 FLAT = "float[N, 4] x"
@@ -259,3 +265,16 @@ def test_models_that_do_not_fit_each_other_are_refused(
 def test_no_sample_is_an_error(net) -> None:
     with pytest.raises(QuantError, match="at least one sample; it has none"):
         found(net, net, [])
+
+
+def test_several_models_are_compared_as_each_alone(net, quantized, samples) -> None:
+    models = {"recovered": quantized, "rounded": quantize(net, samples, recover="none")}
+    result = compare_each(net, models, iter(samples), progress=silent)
+    assert {name: found(net, model, samples) for name, model in models.items()} == (
+        result
+    )
+
+
+def test_no_quantized_model_is_an_error(net, samples) -> None:
+    with pytest.raises(QuantError, match="must hold at least one; got none"):
+        compare_each(net, {}, samples)
