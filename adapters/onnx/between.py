@@ -31,7 +31,7 @@ def floats_between(
     target : str
         The runtime, which carries codes as far as it can.
     """
-    for node in graph:
+    for node in graph.all_nodes():
         reads = any(
             value in quantized or value.producer() in on_codes
             for value in node.inputs

@@ -81,7 +81,7 @@ def spend_bits(
     graph = prepare(model, keep_existing=bool(options.get("keep_existing"))).graph
     layers = {
         str(node.name): node
-        for node in graph
+        for node in graph.all_nodes()
         if node.name in planned.compute and weight(node) is not None
     }
     with holding(MEMORY) as held:

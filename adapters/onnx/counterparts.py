@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.tensors import tensors, tensors_by_name
+from qcore.adapters.onnx.tensors import tensors
 from qcore.errors import QuantError
 
 COMPARED = (
@@ -48,9 +48,9 @@ def counterparts(
 
     An input that is not put in codes is what it was, and is left out.
     """
-    known = tensors_by_name(quantized)
+    known = {value.name: value for value in tensors(quantized)}
     for value in values:
-        found = known.get(str(value.name))
+        found = known.get(value.name)
         other = None if found is None else decoded(found)
         if other is None or not other.is_graph_input():
             yield value, other

@@ -1,10 +1,12 @@
 """Whether an operator can compute in 8 bits, and if not, why."""
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import TypeAlias
 
 import onnx_ir as ir
 
+from qcore.adapters.onnx.bodies import Enclosing, graph_of, passed_on
 from qcore.adapters.onnx.clamps import after_clamp
 from qcore.adapters.onnx.constants import is_constant
 from qcore.adapters.onnx.operands import (
@@ -26,13 +28,21 @@ Reason: TypeAlias = str | None
 _Checks: TypeAlias = tuple[Callable[[ir.Node], Reason], ...]
 
 
-def why_float(node: ir.Node, target: Target) -> Reason:
-    """Return why a product cannot compute in 8 bits, or ``None``."""
+def why_float(
+    node: ir.Node, target: Target, enclosing: Enclosing = MappingProxyType({})
+) -> Reason:
+    """Return why a product cannot compute in 8 bits, or ``None``.
+
+    Bodies are told by `enclosing`, of the whole graph.
+    """
     special = _OF_ONNXRUNTIME if target.carries else _OF_OTHERS
     if target.mode == "dynamic":
         special = _OF_DYNAMIC
     checks = (*_CHECKS, *special)
-    return next((reason for check in checks if (reason := check(node))), None)
+    reason = next((reason for check in checks if (reason := check(node))), None)
+    if reason is None and target.carries:
+        return _answer(node, enclosing)
+    return reason
 
 
 def _type(node: ir.Node) -> Reason:
@@ -85,30 +95,36 @@ def _source(node: ir.Node) -> Reason:
     return None
 
 
-def _answer(node: ir.Node) -> Reason:
+def _answer(node: ir.Node, enclosing: Enclosing) -> Reason:
     # Of a Conv, onnxruntime has no integer kernel with a float result. So codes gain
     # nothing in the last one, and cost much: 4.4 dB on the super-resolution model.
-    if node.op_type == "Conv" and (
-        after_clamp(node.outputs[0]).is_graph_output() or not _leads_to_product(node)
-    ):
+    if node.op_type != "Conv":
+        return None
+    result = after_clamp(node.outputs[0])
+    answers = result.is_graph_output() and graph_of(result) not in enclosing
+    if answers or not _leads_to_product(node, enclosing):
         return "it answers in floats, for which onnxruntime has no integer Conv"
     return None
 
 
-def _leads_to_product(node: ir.Node) -> bool:
+def _leads_to_product(node: ir.Node, enclosing: Enclosing) -> bool:
     """Return whether a Conv, Gemm or MatMul, quantized or not, lies downstream."""
-    pending, seen = [node], {node}
+    pending = list(node.outputs)
+    seen = set(pending)
     while pending:
-        users = {use.node for value in pending.pop().outputs for use in value.uses()}
+        value = pending.pop()
+        users = {use.node for use in value.uses()}
         if any(is_standard(user, *COMPUTE) for user in users):
             return True
-        pending.extend(users - seen)
-        seen |= users
+        found = {made for user in users for made in user.outputs}
+        found.update(passed_on(value, enclosing))
+        pending.extend(found - seen)
+        seen |= found
     return False
 
 
 _CHECKS = (_type, _operands)
-_OF_ONNXRUNTIME: _Checks = (_factors, _bias, _source, _answer)
+_OF_ONNXRUNTIME: _Checks = (_factors, _bias, _source)
 """Where its integer kernels decline."""
 _OF_OTHERS: _Checks = (_weight, _source)
 _OF_DYNAMIC: _Checks = (_floats, _second_operand, _factors)

@@ -9,8 +9,10 @@ class Names:
     """The names in use in a graph and its subgraphs, by values and by nodes."""
 
     def __init__(self, graph: ir.Graph) -> None:
-        self._used: set[str | None] = set(graph.initializers)
-        self._used.update(value.name for value in graph.inputs)
+        self._used: set[str | None] = set()
+        for part in (graph, *graph.subgraphs()):
+            self._used.update(part.initializers)
+            self._used.update(value.name for value in part.inputs)
         for node in graph.all_nodes():
             self._used.add(node.name)
             self._used.update(value.name for value in node.outputs)

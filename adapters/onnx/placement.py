@@ -20,7 +20,7 @@ from qcore.adapters.onnx.clamps import (
 )
 from qcore.adapters.onnx.operands import activations, has_holes, is_standard
 from qcore.adapters.onnx.sharing import moves
-from qcore.adapters.onnx.tensors import tensors
+from qcore.adapters.onnx.tensors import all_tensors
 
 
 def carries(node: ir.Node) -> bool:
@@ -60,14 +60,14 @@ def place(
     able = _able_to_carry(graph, compute, quantized, known, excludes)
     merged: set[ir.Value] = set()
     carriers = []
-    for node in reversed(graph):
+    for node in reversed(list(graph.all_nodes())):
         if node in able and (quantized | merged).intersection(node.outputs):
             carriers.append(node)
             if node.op_type in SEVERAL_RESULTS:
                 quantized.update(node.outputs)
             target = merged if merges_with_producer(node) else quantized
             target.update(activations(node))
-    return Placement(carriers[::-1], [v for v in tensors(graph) if v in quantized])
+    return Placement(carriers[::-1], [v for v in all_tensors(graph) if v in quantized])
 
 
 def in_codes(node: ir.Node) -> tuple[ir.Value, ...]:
@@ -86,7 +86,7 @@ def _able_to_carry(
     """Return the nodes all of whose activations can come in codes."""
     able = set()
     coded = set(quantized)
-    for node in graph:
+    for node in graph.all_nodes():
         if carries(node) and not excludes(node):
             values = activations(node)
             ranged = merges_with_producer(node) or all(map(known, values))

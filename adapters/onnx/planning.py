@@ -7,11 +7,13 @@ from typing import Any
 import onnx_ir as ir
 
 from qcore.adapters.onnx.between import floats_between
+from qcore.adapters.onnx.bodies import enclosing_nodes
 from qcore.adapters.onnx.eligibility import Reason, why_float
 from qcore.adapters.onnx.formats import choose_formats
 from qcore.adapters.onnx.model_file import Source
+from qcore.adapters.onnx.observation import why_unobserved
 from qcore.adapters.onnx.operands import activations, is_standard, written_as
-from qcore.adapters.onnx.placement import Known, Placement, in_codes, place
+from qcore.adapters.onnx.placement import Placement, in_codes, place
 from qcore.adapters.onnx.plan import KeptFloat, Plan
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.ranges import find_statistics
@@ -100,19 +102,25 @@ def plan_prepared(
     selection.check(graph, target)
     candidates = [node for node in graph.all_nodes() if _is_candidate(node, target)]
 
+    enclosing = enclosing_nodes(graph)
+
+    def unknown(value: ir.Value) -> Reason:
+        if statistics is None or find_statistics(value, statistics) is None:
+            return why_unobserved(value, enclosing, is_over=statistics is not None)
+        return None
+
     def known(value: ir.Value) -> bool:
-        return statistics is None or find_statistics(value, statistics) is not None
+        return unknown(value) is None
 
     def reasons(node: ir.Node) -> Iterator[Reason]:
         yield selection.why_float(node)
-        yield None if node.graph is graph else "it lies inside another operator"
         if not is_standard(node, *target.operators):
             yield f"{target.name} has no integer kernel for it"
         elif is_standard(node, *target.stores):
             yield why_not_stored(node, target)
         else:
-            yield why_float(node, target)
-            yield _uncalibrated(_read(node, target), known)
+            yield why_float(node, target, enclosing)
+            yield from map(unknown, _read(node, target))
 
     why = {node: next(filter(None, reasons(node)), None) for node in candidates}
     able = [node for node in candidates if why[node] is None]
@@ -167,8 +175,3 @@ def _read(node: ir.Node, target: Target) -> tuple[ir.Value, ...]:
     if target.mode != "static":
         return ()
     return in_codes(node) if target.carries else activations(node)
-
-
-def _uncalibrated(values: tuple[ir.Value, ...], known: Known) -> Reason:
-    unknown = [value.name for value in values if not known(value)]
-    return f"{unknown[0]!r} was not calibrated" if unknown else None

@@ -12,6 +12,7 @@ from qcore.adapters.onnx.passes.absorb_affine import absorb_affine
 from qcore.adapters.onnx.passes.absorb_affine_before import absorb_affine_before
 from qcore.adapters.onnx.passes.absorb_pad import absorb_pad
 from qcore.adapters.onnx.passes.clean import clean
+from qcore.adapters.onnx.passes.distinct_names import distinct_names
 from qcore.adapters.onnx.passes.einsum_as_matmul import einsum_as_matmul
 from qcore.adapters.onnx.passes.fold_constants import fold_constants
 from qcore.adapters.onnx.passes.fold_factors import fold_factors
@@ -45,6 +46,7 @@ PASSES = (
     scalar_bounds,
     spread_biases,
     clean,
+    distinct_names,
 )
 
 

@@ -10,7 +10,7 @@ from qcore.adapters.onnx.constants import is_constant
 from qcore.adapters.onnx.operands import activations, is_standard
 from qcore.adapters.onnx.placement import Excludes, Known, Placement
 from qcore.adapters.onnx.targets import Target
-from qcore.adapters.onnx.tensors import tensors
+from qcore.adapters.onnx.tensors import all_tensors
 
 _FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 
@@ -25,7 +25,7 @@ def place_at_readers(
     """Return which nodes beside products read codes, and the tensors to quantize."""
     quantized = {value for node in compute for value in activations(node)}
     readers = []
-    for node in graph:
+    for node in graph.all_nodes():
         values: list[ir.Value] = []
         if is_standard(node, *target.readers):
             values = list(activations(node))
@@ -34,7 +34,7 @@ def place_at_readers(
         if values and all(map(known, values)) and not excludes(node):
             quantized.update(values)
             readers.append(node)
-    return Placement(readers, [v for v in tensors(graph) if v in quantized])
+    return Placement(readers, [v for v in all_tensors(graph) if v in quantized])
 
 
 def _summed(node: ir.Node, compute: set[ir.Node], sums: str) -> list[ir.Value]:

@@ -94,7 +94,8 @@ def multiplied(node: ir.Node) -> ir.Value | None:
 
 def multiplied_tensors(graph: ir.Graph, plan: Plan) -> list[str]:
     """Return what products multiply by weights, where these are all in codes."""
-    nodes = (node for node in graph if node.name in {*plan.compute, *plan.stores})
+    wanted = {*plan.compute, *plan.stores}
+    nodes = (node for node in graph.all_nodes() if node.name in wanted)
     values = (multiplied(node) for node in nodes)
     return list(dict.fromkeys(str(value.name) for value in values if value is not None))
 

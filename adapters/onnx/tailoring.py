@@ -87,7 +87,7 @@ def tailor(
 
 def _weights(graph: ir.Graph, plan: Plan) -> Iterator[tuple[str, str]]:
     """Yield the name of each weight with that of what it is multiplied by."""
-    for node in graph:
+    for node in graph.all_nodes():
         if node.name in plan.compute and (value := weight(node)) is not None:
             yield str(value.name), str(inputs_in_codes(node)[0].name)
         elif node.name in plan.stores:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
+from qcore.adapters.onnx.bodies import bodies
+
 
 def tensors(graph: ir.Graph) -> Iterator[ir.Value]:
     """Yield the inputs of a graph, then the results of its nodes."""
@@ -12,9 +14,18 @@ def tensors(graph: ir.Graph) -> Iterator[ir.Value]:
         yield from node.outputs
 
 
+def all_tensors(graph: ir.Graph) -> Iterator[ir.Value]:
+    """Yield the same with those inside of nodes, ahead of what these give."""
+    yield from graph.inputs
+    for node in graph:
+        for body in bodies(node):
+            yield from all_tensors(body)
+        yield from node.outputs
+
+
 def tensors_by_name(graph: ir.Graph) -> dict[str, ir.Value]:
-    """Return the same by name, where they have one."""
-    return {value.name: value for value in tensors(graph) if value.name}
+    """Return all tensors by name, where they have one."""
+    return {value.name: value for value in all_tensors(graph) if value.name}
 
 
 def scale_dtype(value: ir.Value) -> str:

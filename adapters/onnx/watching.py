@@ -14,6 +14,8 @@ import onnxruntime as ort
 from qcore.adapters.onnx.inputs import Feed
 from qcore.adapters.onnx.sessions import open_session
 from qcore.adapters.onnx.side_file import LEAST_BYTES
+from qcore.adapters.onnx.taping import with_tapes
+from qcore.adapters.onnx.tensors import tensors
 from qcore.errors import QuantError
 
 Watch: TypeAlias = Callable[[Feed, str], dict[str, np.ndarray]]
@@ -22,21 +24,30 @@ Watch: TypeAlias = Callable[[Feed, str], dict[str, np.ndarray]]
 
 @contextmanager
 def watching(
-    model: ir.Model, tensors: Sequence[ir.Value], *, as_written: bool = False
+    model: ir.Model, values: Sequence[ir.Value], *, as_written: bool = False
 ) -> Iterator[Watch]:
     """Give a function that runs the model and returns the tensors, in their order.
 
     If `as_written`, onnxruntime merges no operators and computes on no codes.
 
+    Of those in bodies of If, Loop and Scan it returns the values of all runs, flat, and
+    leaves out what never ran.
+
     The session has no other outputs, so that nothing is computed in vain. Weights lie
     in a file of their own: a model of any size is run in the same way, and is not held
     in memory twice.
     """
-    watched = {str(value.name): value for value in tensors}
-    fetched = [name for name, v in watched.items() if not v.is_graph_input()]
+    watched = [str(value.name) for value in values]
+    inside = [str(v.name) for v in values if v.graph is not model.graph]
+    tapes: dict[str, str] = {}
+    if inside:
+        model, tapes = with_tapes(model, inside)
+    fetched = {name: tapes.get(name, name) for name in watched}
+    for value in model.graph.inputs:
+        fetched.pop(str(value.name), None)
     with TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
-        with _outputs(model.graph, [watched[name] for name in fetched]):
+        with _outputs(model.graph, list(fetched.values())):
             ir.save(
                 model, path, external_data="weights", size_threshold_bytes=LEAST_BYTES
             )
@@ -44,21 +55,21 @@ def watching(
 
         def watch(feed: Feed, place: str) -> dict[str, np.ndarray]:
             try:
-                found = session.run(fetched, feed) if session else []
+                found = session.run(list(fetched.values()), feed) if session else []
             except Exception as error:  # bound C++: its errors have no common base
                 raise QuantError(f"onnxruntime fails {place}: {error}") from error
             results = dict(zip(fetched, found, strict=True))
-            return {
-                name: feed[name] if name in feed else results[name] for name in watched
-            }
+            results |= {name: feed[name] for name in watched if name not in fetched}
+            never = {name for name in tapes if results[name].size == 0}
+            return {name: results[name] for name in watched if name not in never}
 
         yield watch
 
 
 @contextmanager
-def _outputs(graph: ir.Graph, values: Sequence[ir.Value]) -> Iterator[None]:
-    own = list(graph.outputs)
-    graph.outputs[:] = values
+def _outputs(graph: ir.Graph, names: Sequence[str]) -> Iterator[None]:
+    own, known = list(graph.outputs), {value.name: value for value in tensors(graph)}
+    graph.outputs[:] = [known[name] for name in names]
     try:
         yield
     finally:

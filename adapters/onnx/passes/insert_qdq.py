@@ -42,26 +42,29 @@ def insert_qdq(
         born_in_codes = (
             everywhere and producer is not None and producer.name in on_codes
         )
-        users = [
-            use for use in value.uses() if born_in_codes or use.node.name in on_codes
-        ]
+        users: dict[ir.Graph, list[tuple[ir.Node, int]]] = {home: []}
+        for use in value.uses():
+            if use.node.name in on_codes:
+                users.setdefault(graph_of(use.node), []).append((use.node, use.idx))
+            elif born_in_codes:
+                users[home].append((use.node, use.idx))
         quantize = quantize_linear(names, value, grids[sources])
-        codes = quantize.outputs[0]
         if producer is None:
             home.insert_before(home[0], quantize)
         else:
             home.insert_after(producer, quantize)
-        reals: dict[ir.Graph, ir.Value] = {}
-        for user, index in users:
-            place = graph_of(user) if user.name in on_codes else home
-            if place not in reals:
-                dequantize = dequantize_linear(names, name, codes, grids[sources])
-                if place is home:
-                    home.insert_after(quantize, dequantize)
-                else:
-                    place.insert_before(place[0], dequantize)
-                reals[place] = dequantize.outputs[0]
-            user.replace_input_with(index, reals[place])
+        codes = quantize.outputs[0]
+        for place, uses in users.items():
+            dequantize = dequantize_linear(names, name, codes, grids[sources])
+            if place is home:
+                home.insert_after(quantize, dequantize)
+            else:
+                place.insert_before(place[0], dequantize)
+            real = dequantize.outputs[0]
+            for user, index in uses:
+                user.replace_input_with(index, real)
+            if place is home and born_in_codes and home is not graph:
+                home.outputs[:] = [real if v is value else v for v in home.outputs]
     return model
 
 

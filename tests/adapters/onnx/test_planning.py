@@ -161,14 +161,15 @@ def test_a_gemm_onnxruntime_has_no_kernel_for_stays_float(build, gemm, reason):
     assert plan(model).kept_float[0].reason.startswith(reason)
 
 
-def test_products_inside_other_operators_stay_float(build):
-    body = """{ [if] y = If(c) <
-        then_branch = g1 () => (float[4, 4] p) { [inner] p = MatMul(x, x) },
-        else_branch = g2 () => (float[4, 4] q) { q = Neg(x) }
-    > }"""
-    model = build("bool c, float[4, 4] x", "float[4, 4] y", body)
+def test_products_where_no_range_can_be_seen_stay_float(build):
+    body = """{ s = SequenceConstruct(x, x)
+        r = SequenceMap(s) <body = each (float[4, 4] p) => (float[4, 4] q)
+            { [inner] q = MatMul(p, p) }>
+        y = ConcatFromSequence<axis = 0>(r) }"""
+    model = build("float[4, 4] x", "float[8, 4] y", body)
     (kept,) = plan(model).kept_float
-    assert (kept.node, kept.reason) == ("inner", "it lies inside another operator")
+    assert kept.node == "inner"
+    assert kept.reason == "'p' lies inside SequenceMap, where no range is seen"
 
 
 TWO = "{ [head_one] a = MatMul(x, m)  [head_two] y = MatMul(a, m) }"

@@ -3,11 +3,11 @@
 import numpy as np
 import onnx
 import pytest
-from onnx.numpy_helper import to_array
 
 from qcore import QuantError
 from qcore.adapters import onnx as adapter
 from tests.adapters.onnx.corpus import CASES, model_of, samples_of
+from tests.adapters.onnx.graphs import all_nodes, initializers
 from tests.adapters.onnx.test_corpus import run
 
 PRODUCTS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
@@ -17,10 +17,11 @@ CODES = {"tensorrt": {"int8"}, "openvino": {"uint8"}}
 
 def graph_of(model):
     """Return constants by name, the producer of each tensor and the users of each."""
-    constants = {t.name: to_array(t) for t in model.graph.initializer}
-    producers = {name: node for node in model.graph.node for name in node.output}
+    constants = initializers(model.graph)
+    nodes = list(all_nodes(model.graph))
+    producers = {name: node for node in nodes for name in node.output}
     users = {}
-    for node in model.graph.node:
+    for node in nodes:
         for name in node.input:
             users.setdefault(name, []).append(node)
     return constants, producers, users
@@ -37,15 +38,15 @@ def test_a_model_follows_the_rules_of_its_target(name, target):
     quantized = adapter.quantize(model, samples, target=target)
     planned = adapter.plan(model, target=target)
     constants, producers, users = graph_of(quantized)
-    for node in quantized.graph.node:
+    for node in all_nodes(quantized.graph):
         if node.op_type == "QuantizeLinear":
             zero_point = constants[node.input[2]]
             assert zero_point.dtype.name in CODES[target]
             assert target != "tensorrt" or not zero_point.any()
             # What is quantized is read by operators that compute on codes.
-            (decoded,) = users[node.output[0]]
             assert all(
                 user.op_type in {*PRODUCTS, "Add", "AveragePool", "GlobalAveragePool"}
+                for decoded in users[node.output[0]]
                 for user in users[decoded.output[0]]
             )
         elif node.op_type == "DequantizeLinear" and node.input[0] in constants:

@@ -1,0 +1,39 @@
+"""Give what lies inside of operators names that nothing else in the model has.
+
+ONNX wants names to differ only where one is seen from the other: not those in the two
+branches of an If. Here tensors and nodes are known by name alone.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import onnx_ir as ir
+
+from qcore.adapters.onnx.names import Names
+
+
+def distinct_names(model: ir.Model) -> ir.Model:
+    """Return the model with names numbered that something before has, too.
+
+    Those of the graph itself, which are distinct, stay.
+    """
+    names = Names(model.graph)
+    graphs = list(model.graphs())
+    _number(names, (value for graph in graphs for value in _values(graph)))
+    _number(names, (node for graph in graphs for node in graph))
+    return model
+
+
+def _values(graph: ir.Graph) -> Iterator[ir.Value]:
+    yield from graph.inputs
+    yield from list(graph.initializers.values())
+    for node in graph:
+        yield from node.outputs
+
+
+def _number(names: Names, named: Iterable[ir.Value] | Iterable[ir.Node]) -> None:
+    taken = set()
+    for item in named:
+        if item.name in taken:
+            item.name = names.fresh(str(item.name))
+        if item.name:
+            taken.add(item.name)
