@@ -25,7 +25,8 @@ from qcore.adapters.onnx.operands import is_standard
 from qcore.adapters.onnx.replacement import Replacement
 from qcore.adapters.onnx.sharing import moves
 
-_FLOAT8S = (ir.DataType.FLOAT8E4M3FN, ir.DataType.FLOAT8E5M2)
+FLOAT8S = (ir.DataType.FLOAT8E4M3FN, ir.DataType.FLOAT8E5M2)
+"""The codes of float8."""
 
 
 def loadable_float8(model: ir.Model) -> ir.Model:
@@ -48,7 +49,7 @@ def _is_moved(node: ir.Node) -> bool:
     """Return whether a node of float8 codes follows one that only moves values."""
     x = node.inputs[0]
     producer = None if x is None else x.producer()
-    is_float8 = node.outputs[0].dtype in _FLOAT8S
+    is_float8 = node.outputs[0].dtype in FLOAT8S
     return is_float8 and producer is not None and moves(producer)
 
 
@@ -70,7 +71,7 @@ def _hold(new: Replacement) -> None:
 
 def _becomes_float8(value: ir.Value) -> bool:
     return any(
-        use.node.op_type == "QuantizeLinear" and use.node.outputs[0].dtype in _FLOAT8S
+        use.node.op_type == "QuantizeLinear" and use.node.outputs[0].dtype in FLOAT8S
         for use in value.uses()
     )
 
@@ -80,7 +81,7 @@ def _dequantizing_float8(value: ir.Value | None) -> ir.Node | None:
     node = None if value is None else value.producer()
     if node is None or node.op_type != "DequantizeLinear" or node.inputs[0] is None:
         return None
-    return node if node.inputs[0].dtype in _FLOAT8S else None
+    return node if node.inputs[0].dtype in FLOAT8S else None
 
 
 def _split(new: Replacement) -> None:

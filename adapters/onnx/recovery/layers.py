@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from qcore import PerBlock, PerChannel, PerTensor, QParams, QuantSpec
+from qcore import FloatFormat, PerBlock, PerChannel, PerTensor, QParams, QuantSpec
 from qcore.adapters.onnx.constants import array_of, extents_of, is_constant
 from qcore.adapters.onnx.operands import PRODUCTS, integer_attribute, is_standard
 from qcore.adapters.onnx_formats import format_of
@@ -38,7 +38,7 @@ class Layer:
     node : Node
         The operator.
     x : Value
-        Its input, in codes if it has such.
+        Its input, in integer codes if it has such.
     qparams : QParams or None
         What these stand for.
     weight : Decoded
@@ -60,7 +60,8 @@ def layers(graph: ir.Graph) -> Iterator[Layer]:
     """Yield the products by a constant in codes, in the order of the graph.
 
     But for stacks of matrices, each of which would want inputs of its own, and inputs
-    whose first axis is summed over.
+    whose first axis is summed over. Codes of float8 have no sums that are exact: for
+    these, inputs are what they stand for.
     """
     for node in graph:
         if not is_standard(node, *PRODUCTS):
@@ -72,7 +73,7 @@ def layers(graph: ir.Graph) -> Iterator[Layer]:
             continue
         if node.op_type == "Gemm" and integer_attribute(node, "transA", 0):
             continue
-        if coded is None:
+        if coded is None or isinstance(coded.qparams.spec.format, FloatFormat):
             yield Layer(node, x, None, weight)
         elif not is_constant(coded.codes) and coded.qparams.scale.size == 1:
             yield Layer(node, coded.codes, coded.qparams, weight)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from qcore.adapters.codes import CODES
 from qcore.adapters.onnx.formats import Formats
 from qcore.adapters.recovery_levels import LEVELS, Level
 from qcore.errors import QuantError, nearest
@@ -19,7 +18,7 @@ def choose_level(asked: str | None, given: Any, formats: Formats) -> Level:
         If that is unknown, or would need data that are not there.
     """
     is_data = not (given is None or isinstance(given, Mapping))
-    able = is_data and _has_sums(formats)
+    able = is_data and not (formats.fake or formats.target.mode == "dynamic")
     if asked is None:
         return "full" if able else "none"
     for level in LEVELS:
@@ -36,13 +35,6 @@ def choose_level(asked: str | None, given: Any, formats: Formats) -> Level:
     if level != "none" and not able:
         raise QuantError(
             "`recover` must be 'none' where scales of activations are found when the "
-            f"model runs, or codes have other than 8 bits; got {asked!r}."
+            f"model runs, or no codes are held; got {asked!r}."
         )
     return level
-
-
-def _has_sums(formats: Formats) -> bool:
-    """Return whether exact sums of the products of codes can be taken."""
-    if formats.fake or formats.target.mode == "dynamic":
-        return False
-    return formats.activation is None or formats.activation.format.name in CODES

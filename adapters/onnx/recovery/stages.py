@@ -1,8 +1,9 @@
 """A graph in stages, each of which gives what the layer behind it and later ones need.
 
 DequantizeLinear belongs to whoever reads what it gives: so what is held between stages
-are codes, a quarter of the floats. So do nodes that give a sequence of tensors, or one
-or none, which cannot be held.
+are codes, a quarter of the floats; but not those of float8, which onnxruntime hands out
+as no array. So do nodes that give a sequence of tensors, or one or none, which cannot
+be held.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import onnx_ir as ir
 
 from qcore.adapters.onnx.constants import is_constant
 from qcore.adapters.onnx.passes.infer_types import NO_TENSORS
+from qcore.adapters.onnx.passes.loadable_float8 import FLOAT8S
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,16 @@ def _nested(node: ir.Node) -> Iterator[ir.Node]:
 
 def _is_free(node: ir.Node) -> bool:
     """Return whether a node runs again for each stage that reads what it gives."""
-    return node.op_type == "DequantizeLinear" or node.op_type in NO_TENSORS
+    return _is_decoding(node) or node.op_type in NO_TENSORS
+
+
+def _is_decoding(node: ir.Node) -> bool:
+    """Return whether a node decodes a constant, or codes that are handed out."""
+    if node.op_type != "DequantizeLinear":
+        return False
+    (codes, *_) = node.inputs
+    assert codes is not None
+    return is_constant(codes) or codes.dtype not in FLOAT8S
 
 
 def _with_free(nodes: list[ir.Node], places: dict[ir.Node, int]) -> list[ir.Node]:

@@ -104,6 +104,26 @@ def test_a_network_errs_less_the_more_is_done(net, samples, level):
     assert errors[0] == error(net, plain, samples)
 
 
+WIDTHS = [
+    {"activation": "int16", "weight": "int4"},
+    {"activation": "uint16"},
+    {"activation": "float8_e4m3fn"},
+    {"activation": "float8_e5m2", "target": "onnxruntime"},
+    {"activation": "float8_e4m3fn", "target": "tensorrt"},
+]
+
+
+@pytest.mark.parametrize("how", WIDTHS, ids=lambda how: "-".join(how.values()))
+def test_codes_of_16_bits_and_of_floats_err_less_too(net, samples, how):
+    plain, found = (
+        adapter.quantize(net, samples, **how, recover=one) for one in ("none", None)
+    )
+    assert error(net, found, samples) < error(net, plain, samples)
+    shift = np.abs(error(net, found, samples, 1)).max()
+    assert shift < 2e-3 * np.std(run(net, samples))
+    assert shift < 0.1 * np.abs(error(net, plain, samples, 1)).max()
+
+
 def test_all_is_done_by_default_with_data_and_nothing_without(net, samples):
     full = adapter.quantize(net, samples, recover="full")
     assert adapter.quantize(net, samples) == full
