@@ -4,11 +4,8 @@ from itertools import chain
 
 import onnx_ir as ir
 
+from qcore.adapters.onnx.code_operators import has_codes
 from qcore.errors import QuantError
-
-_NODES = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
-_KERNELS = ("QLinear", "ConvInteger", "MatMulInteger", "MatMulNBits", "QGemm")
-"""How the names of operators on codes begin; those of onnxruntime among them."""
 
 
 def refuse_quantized(model: ir.Model, /) -> None:
@@ -22,7 +19,7 @@ def refuse_quantized(model: ir.Model, /) -> None:
     """
     inside = (function.all_nodes() for function in model.functions.values())
     for node in chain(model.graph.all_nodes(), *inside):
-        if node.op_type in _NODES or node.op_type.startswith(_KERNELS):
+        if has_codes(node):
             raise QuantError(
                 f"`model` must be a float model; {node.op_type} {node.name!r} "
                 "quantizes already. Give the model that it was made of, or "

@@ -5,32 +5,23 @@ from collections.abc import Collection, Iterator
 
 import onnx_ir as ir
 
+from qcore.adapters.onnx.bodies import enclosing_nodes
+from qcore.adapters.onnx.code_operators import (
+    LINEAR,
+    PRODUCTS,
+    RESULT,
+    coded,
+    has_codes,
+)
 from qcore.adapters.onnx.eligibility import why_float
 from qcore.adapters.onnx.operands import is_standard
 from qcore.adapters.onnx.plan import KeptFloat
 from qcore.adapters.onnx.targets import Target
 
-QUANTIZED = frozenset(
-    {
-        "ConvInteger",
-        "DynamicQuantizeMatMul",
-        "MatMulInteger",
-        "MatMulIntegerToFloat",
-        "MatMulNBits",
-        "QGemm",
-        "QLinearConv",
-        "QLinearMatMul",
-    }
-)
-"""Operators that take codes themselves."""
-
-LINEAR = frozenset({"DequantizeLinear", "QuantizeLinear", "DynamicQuantizeLinear"})
-"""Operators that turn reals into codes, and back."""
-
 
 def is_quantized(graph: ir.Graph) -> bool:
     """Return whether anything is in codes."""
-    return any(node.op_type in QUANTIZED | LINEAR for node in graph.all_nodes())
+    return any(map(has_codes, graph.all_nodes()))
 
 
 def computing_on_codes(graph: ir.Graph, target: Target) -> list[str]:
@@ -38,34 +29,52 @@ def computing_on_codes(graph: ir.Graph, target: Target) -> list[str]:
     return [
         _name(node)
         for node in graph.all_nodes()
-        if node.op_type in QUANTIZED
+        if node.op_type in PRODUCTS
         or (is_standard(node, *target.compute) and not _floats(node))
     ]
 
 
 def kept_float(graph: ir.Graph, target: Target) -> Iterator[KeptFloat]:
     """Yield the products that do not, and why."""
+    enclosing = enclosing_nodes(graph)
     for node in graph.all_nodes():
         floats = _floats(node) if is_standard(node, *target.compute) else []
         if floats:
             plural = "are" if len(floats) > 1 else "is"
             reason = f"its {' and '.join(floats)} {plural} not in codes"
-            why = why_float(node, target) or f"{target.name} could compute it on codes"
+            why = (
+                why_float(node, target, enclosing)
+                or f"{target.name} could compute it on codes"
+            )
             yield KeptFloat(_name(node), node.op_type, f"{reason}; {why}")
 
 
 def other_operators(graph: ir.Graph, told: Collection[str]) -> dict[str, int]:
     """Return how many there are of each that neither reads nor gives codes."""
+    codes = _codes(graph)
     return dict(
         Counter(
             node.op_type
             for node in graph.all_nodes()
-            if node.op_type not in {*QUANTIZED, *LINEAR, "Constant"}
+            if not (has_codes(node) or node.op_type == "Constant")
             and _name(node) not in told
+            and codes.isdisjoint(node.outputs)
             and not any(_is_decoded(value) for value in node.inputs)
             and not any(_is_encoded(value) for value in node.outputs)
         )
     )
+
+
+def _codes(graph: ir.Graph) -> set[ir.Value]:
+    """Return the tensors in codes, those that others pass on as they are among them."""
+    found: set[ir.Value] = set()
+    for node in graph.all_nodes():
+        if has_codes(node):
+            places = [place.codes for place in coded(node)]
+            found.update(node.outputs if RESULT in places else ())
+        elif node.inputs[:1] and node.inputs[0] in found and node.op_type != "Cast":
+            found.update(node.outputs)
+    return found
 
 
 def _floats(node: ir.Node) -> list[str]:

@@ -6,8 +6,22 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from qcore.adapters.onnx.code_operators import (
+    BIASES,
+    LINEAR,
+    RESULT,
+    Coded,
+    coded,
+    operand,
+)
 from qcore.adapters.onnx.constants import array_of, is_constant
 from qcore.adapters.onnx.encoding import type_given
+from qcore.adapters.onnx.inspection.packed import (
+    is_packed,
+    packed_type,
+    packed_zero_points,
+)
+from qcore.adapters.onnx.inspection.scale_behind import scale_behind
 from qcore.adapters.onnx.operands import integer_attribute
 
 ROLES = {"activation": "activations", "weight": "weights", "bias": "biases"}
@@ -53,33 +67,63 @@ def grids_of(graph: ir.Graph) -> list[Grid]:
 
 def _grids(node: ir.Node) -> Iterator[Grid]:
     source = node.inputs[0] if node.inputs else None
-    if source is None:
-        return
-    if node.op_type == "DynamicQuantizeLinear":
+    if node.op_type.startswith("DynamicQuantize") and source is not None:
         yield Grid(str(source.name), "activation", "uint8", "per tensor", 1, None, None)
-    elif node.op_type == "QuantizeLinear":
-        yield _grid(node, str(source.name), "activation", type_name(type_given(node)))
-    elif node.op_type == "DequantizeLinear" and source.producer() is None:
-        dtype = source.dtype
-        wide = dtype is ir.DataType.INT32
-        role = "activation" if not is_constant(source) else "bias" if wide else "weight"
-        yield _grid(node, str(source.name), role, type_name(dtype))
+    for place in coded(node):
+        codes = operand(node, place.codes)
+        # What another operator makes is told with that.
+        if codes is not None and (place.codes == RESULT or codes.producer() is None):
+            yield _grid(node, place, codes)
+    bias = operand(node, BIASES.get(node.op_type))
+    if bias is not None:
+        scales = [operand(node, place.scale) for place in coded(node)[:2]]
+        yield _bias(bias, [array_of(scale) for scale in scales if is_constant(scale)])
 
 
-def _grid(node: ir.Node, tensor: str, role: str, form: str) -> Grid:
-    scale = node.inputs[1]
-    size = integer_attribute(node, "block_size", 0)
-    axis = integer_attribute(node, "axis", 1)
-    if not is_constant(scale):
-        return Grid(tensor, role, form, "as the model runs", 1, None, None)
-    scales = array_of(scale)
-    if size:
-        granularity = f"blocks of {size} on axis {axis}"
+def _grid(node: ir.Node, place: Coded, codes: ir.Value) -> Grid:
+    scale, zero_point = operand(node, place.scale), operand(node, place.zero_point)
+    role = "weight" if is_constant(codes) else "activation"
+    tensor, dtype = codes, codes.dtype
+    if node.op_type == "QuantizeLinear" and node.inputs[0] is not None:
+        tensor, dtype = node.inputs[0], type_given(node)
+    elif dtype is ir.DataType.INT32:
+        role = "bias"
+    elif dtype is None and zero_point is not None:
+        dtype = zero_point.dtype
+    if scale is None and role == "weight":
+        scale = scale_behind(node)
+    name, form = str(tensor.name), type_name(dtype)
+    if is_packed(node):
+        form, zeros = packed_type(node), packed_zero_points(node, zero_point)
     else:
-        granularity = "per tensor" if scales.size == 1 else f"channels, axis {axis}"
-    zero = node.inputs[2] if len(node.inputs) > 2 else None
-    zeros = (0.0, 0.0) if zero is None else _ends(zero)
-    return Grid(tensor, role, form, granularity, scales.size, _ends(scale), zeros)
+        zeros = (0.0, 0.0) if zero_point is None else _ends(zero_point)
+    if not is_constant(scale):
+        return Grid(name, role, form, "as the model runs", 1, None, zeros)
+    count = array_of(scale).size
+    granularity = "per tensor" if count == 1 else _granularity(node, codes)
+    return Grid(name, role, form, granularity, count, _ends(scale), zeros)
+
+
+def _granularity(node: ir.Node, codes: ir.Value) -> str:
+    """Return which elements share one of several scales."""
+    size, turns = (integer_attribute(node, n, 0) for n in ("block_size", "transB"))
+    axis = -1 if codes.shape is None else len(codes.shape) - 1
+    if node.op_type in LINEAR:
+        axis = integer_attribute(node, "axis", 1)
+    elif is_packed(node) or "Conv" in node.op_type or turns:
+        axis = 0
+    return f"blocks of {size} on axis {axis}" if size else f"channels, axis {axis}"
+
+
+def _bias(bias: ir.Value, scales: list[np.ndarray]) -> Grid:
+    """Return the grid of a bias, of the scales of what is multiplied, if known."""
+    ends, count = None, 1
+    if len(scales) > 1:
+        product = np.multiply(*scales)
+        ends, count = (float(product.min()), float(product.max())), product.size
+    granularity = "per tensor" if count == 1 else "channels, axis 0"
+    form = type_name(bias.dtype)
+    return Grid(str(bias.name), "bias", form, granularity, count, ends, (0.0, 0.0))
 
 
 def _ends(value: ir.Value) -> tuple[float, float] | None:

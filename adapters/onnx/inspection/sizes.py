@@ -2,31 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil, prod
+from math import ceil
 
 import onnx_ir as ir
 
+from qcore.adapters.onnx.code_operators import BIASES, coded, operand
 from qcore.adapters.onnx.inspection.grids import ROLES, Grid, type_name
-from qcore.adapters.onnx.operands import integer_attribute
+from qcore.adapters.onnx.inspection.packed import is_packed, packed_size, packed_type
+from qcore.adapters.onnx.inspection.scale_behind import scale_behind
 
 OTHERS = "others"
-
-_GRID = ("scales", "zero points")
-_INTEGER = ("", "weights", "zero points", "zero points")
-
-HOLDS = {
-    "ConvInteger": _INTEGER,
-    "DequantizeLinear": ("", *_GRID),
-    "DynamicQuantizeMatMul": ("", "weights", *_GRID),
-    "MatMulInteger": _INTEGER,
-    "MatMulIntegerToFloat": ("", "weights", "scales", "scales", *_INTEGER[2:]),
-    "MatMulNBits": ("", "weights", *_GRID),
-    "QGemm": ("", *_GRID, "weights", *_GRID, "biases", *_GRID),
-    "QLinearConv": ("", *_GRID, "weights", *_GRID, *_GRID, "biases"),
-    "QLinearMatMul": ("", *_GRID, "weights", *_GRID, *_GRID),
-    "QuantizeLinear": ("", *_GRID),
-}
-"""What the inputs of operators are, where they are constants."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +40,8 @@ class Stored:
 
 def sizes_of(model: ir.Model, grids: list[Grid]) -> list[Stored]:
     """Return what the constants of a model take, the largest kind first."""
-    holds = {grid.tensor: ROLES[grid.role] for grid in grids} | _held(model)
+    holds = {grid.tensor: ROLES[grid.role] for grid in grids}
+    holds = _held(model) | holds
     packed = _packed(model)
     found: dict[tuple[str, str], Stored] = {}
     for name, tensor in _constants(model):
@@ -93,20 +79,30 @@ def _constants(model: ir.Model) -> Iterator[tuple[str, ir.TensorProtocol]]:
 
 def _held(model: ir.Model) -> dict[str, str]:
     """Return what the inputs of operators hold, by name."""
-    return {
-        str(value.name): held
-        for node in model.graph.all_nodes()
-        for value, held in zip(node.inputs, HOLDS.get(node.op_type, ()), strict=False)
-        if value is not None and held
-    }
+    found: dict[str, str] = {}
+    for node in model.graph.all_nodes():
+        for place in coded(node):
+            for index, what in (
+                (place.codes, ROLES["weight"]),
+                (place.scale, "scales"),
+                (place.zero_point, "zero points"),
+            ):
+                value = operand(node, index)
+                if value is not None:
+                    found.setdefault(str(value.name), what)
+        bias = operand(node, BIASES.get(node.op_type))
+        if bias is not None:
+            found[str(bias.name)] = ROLES["bias"]
+        behind = scale_behind(node)
+        if behind is not None:
+            found.setdefault(str(behind.name), "scales")
+    return found
 
 
 def _packed(model: ir.Model) -> dict[str, tuple[str, int]]:
-    """Return type and number of the weights that onnxruntime's MatMulNBits packs."""
-    found = {}
-    for node in model.graph.all_nodes():
-        if node.op_type == "MatMulNBits" and node.inputs[1] is not None:
-            bits = integer_attribute(node, "bits", 4)
-            extents = (integer_attribute(node, name, 0) for name in "NK")
-            found[str(node.inputs[1].name)] = f"uint{bits}", prod(extents)
-    return found
+    """Return type and number of packed weights, by name."""
+    return {
+        str(node.inputs[1].name): (packed_type(node), packed_size(node))
+        for node in model.graph.all_nodes()
+        if is_packed(node) and node.inputs[1] is not None
+    }

@@ -82,7 +82,7 @@ def test_sizes_are_those_of_the_constants(contents, quantized: Path, model: Path
     )
     weights = [array for name, array in held.items() if name.endswith("_quantized")]
     (codes,) = [kind for kind in found["constants"] if kind["holds"] == "weights"]
-    of_codes = [array for array in weights if array.dtype == np.uint8]
+    of_codes = [array for array in weights if array.itemsize == 1]
     assert codes["values"] == sum(array.size for array in of_codes)
     assert codes["tensors"] == len(of_codes)
     # The float model has a bias where the quantized one has its codes.

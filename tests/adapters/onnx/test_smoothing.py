@@ -147,7 +147,9 @@ def test_an_input_that_a_factor_makes_another_is_refused_before_data(build, cons
 def test_smoothed_weights_are_overridden_by_their_names(build, constants, data):
     model = net(build, ATTENTION, constants)
     own = {"w": {"format": "uint8"}}
-    found = adapter.quantize(model, data, smooth=True, recover="none", overrides=own)
+    found = adapter.quantize(
+        model, data, smooth=True, recover="none", weight="int8", overrides=own
+    )
     types = {tensor.name: tensor.data_type for tensor in found.graph.initializer}
     assert types["w_quantized"] == onnx.TensorProto.UINT8
     assert types["v_quantized"] == onnx.TensorProto.INT8
