@@ -4,7 +4,8 @@ from pathlib import Path
 
 import onnx
 
-from qcore.adapters.onnx.wellformed import tensor_bytes, tensors
+from qcore.adapters.onnx.messages import tensors
+from qcore.adapters.onnx.tensor_content import tensor_bytes
 from qcore.errors import QuantError
 
 

@@ -8,10 +8,11 @@ import onnx
 import onnx_ir as ir
 
 from qcore.adapters.given_path import path_to_write
+from qcore.adapters.onnx.blaming import root
 from qcore.adapters.onnx.external_data import check_external_data, external_tensors
 from qcore.adapters.onnx.protobuf import is_too_large
 from qcore.adapters.onnx.side_file import save_with_side_file, side_files
-from qcore.adapters.onnx.wellformed import refuse_malformed, root
+from qcore.adapters.onnx.wellformed import refuse_malformed
 from qcore.errors import QuantError
 from qcore.files import written_atomically
 

@@ -7,6 +7,7 @@ statistics of the one fit the other.
 import onnx_ir as ir
 from onnx_ir.passes.common import InlinePass
 
+from qcore.adapters.onnx.blaming import blames_the_model
 from qcore.adapters.onnx.model_file import Source, to_ir
 from qcore.adapters.onnx.passes.absorb_affine import absorb_affine
 from qcore.adapters.onnx.passes.absorb_affine_before import absorb_affine_before
@@ -23,7 +24,6 @@ from qcore.adapters.onnx.passes.scalar_bounds import scalar_bounds
 from qcore.adapters.onnx.passes.spread_biases import spread_biases
 from qcore.adapters.onnx.quantized_already import refuse_quantized
 from qcore.adapters.onnx.training import refuse_training
-from qcore.adapters.onnx.wellformed import blames_the_model
 
 
 def inline_functions(model: ir.Model) -> ir.Model:
