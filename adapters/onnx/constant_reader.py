@@ -12,15 +12,16 @@ from qcore.adapters.onnx.names import Names
 from qcore.adapters.onnx.nodes import Grid, dequantize_linear
 from qcore.adapters.onnx.weights import Stored
 
-_Key: TypeAlias = tuple[ir.Value, int | None, bytes]
-"""A constant, the axis of its scales and these."""
+_Key: TypeAlias = tuple[ir.Value, int | None, bytes, ir.Graph]
+"""A constant, the axis of its scales, these, and where they lie."""
 
 
 class ConstantReader:
     """Reads constants back from codes; one that nodes of a graph share, just once.
 
     A runtime merges a node with the DequantizeLinear before it if both lie in the same
-    graph. The codes lie where the constant was.
+    graph. The codes lie where the constant was, those of blocks where they are read,
+    since onnxruntime 1.31 does not load others ("Missing required weight").
     """
 
     def __init__(self, graph: ir.Graph) -> None:
@@ -30,17 +31,19 @@ class ConstantReader:
 
     def read(self, node: ir.Node, value: ir.Value, stored: Stored) -> ir.Value:
         """Return what a node is to use in place of a constant."""
-        key, graph = (value, stored.axis, stored.scale.tobytes()), graph_of(node)
+        graph = graph_of(node)
+        home = graph_of(value) if stored.block is None else graph
+        key = (value, stored.axis, stored.scale.tobytes(), home)
         if key not in self.held:
-            grid = Grid(
-                self.add(value, "scale", stored.scale),
-                None
-                if stored.zero_point is None
-                else self.add(value, "zero_point", stored.zero_point),
-                stored.axis,
-                stored.block,
-            )
-            self.held[key] = self.add(value, "quantized", stored.codes), grid
+
+            def add(what: str, array: np.ndarray) -> ir.Value:
+                return self.add(value, what, array, home)
+
+            zero = stored.zero_point
+            scale = add("scale", stored.scale)
+            zero_point = None if zero is None else add("zero_point", zero)
+            grid = Grid(scale, zero_point, stored.axis, stored.block)
+            self.held[key] = add("quantized", stored.codes), grid
         if (key, graph) not in self.done:
             codes, grid = self.held[key]
             dequantize = dequantize_linear(self.names, str(value.name), codes, grid)
@@ -48,9 +51,11 @@ class ConstantReader:
             self.done[key, graph] = dequantize.outputs[0]
         return self.done[key, graph]
 
-    def add(self, value: ir.Value, what: str, array: np.ndarray) -> ir.Value:
+    def add(
+        self, value: ir.Value, what: str, array: np.ndarray, home: ir.Graph
+    ) -> ir.Value:
         """Return a new constant, named after another one and what it is of that."""
-        return add_constant(graph_of(value), self.names, f"{value.name}_{what}", array)
+        return add_constant(home, self.names, f"{value.name}_{what}", array)
 
 
 def finite(constant: ir.Value) -> np.ndarray:

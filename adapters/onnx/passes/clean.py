@@ -17,12 +17,21 @@ class _AfterOperator(SimpleNameGenerator):
 def clean(model: ir.Model) -> ir.Model:
     """Return the model without unused nodes and initializers, all names distinct."""
     model = RemoveUnusedNodesPass()(model).model
+    for body in model.graph.subgraphs():  # where the pass drops nodes alone
+        _drop_constants(body)
     model = NameFixPass(_AfterOperator())(model).model
     for node in model.graph.all_nodes():
         _drop_notes(node.metadata_props)
         for value in node.outputs:
             _drop_notes(value.metadata_props)
     return model
+
+
+def _drop_constants(body: ir.Graph) -> None:
+    ends = {*body.inputs, *body.outputs}
+    for name, value in list(body.initializers.items()):
+        if not value.uses() and value not in ends:
+            del body.initializers[name]
 
 
 def _drop_notes(metadata: dict[str, str]) -> None:

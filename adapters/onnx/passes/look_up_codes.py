@@ -24,6 +24,7 @@ def look_up_codes(node: ir.Node, stored: Stored, reader: ConstantReader) -> None
     table, rows = node.inputs
     result, names, graph = node.outputs[0], reader.names, graph_of(node)
     assert table is not None
+    home = graph_of(table)
     dtype = ir.DataType.from_numpy(stored.scale.dtype)
 
     def put(op_type: str, *inputs: ir.Value | None, **attributes: int) -> ir.Value:
@@ -33,14 +34,14 @@ def look_up_codes(node: ir.Node, stored: Stored, reader: ConstantReader) -> None
         graph.insert_before(node, new)
         return made
 
-    codes = reader.add(table, "quantized", stored.codes)
-    scale = reader.add(table, "scale", stored.scale.reshape(-1, 1))
+    codes = reader.add(table, "quantized", stored.codes, home)
+    scale = reader.add(table, "scale", stored.scale.reshape(-1, 1), home)
     if stored.axis is not None:
         scale = put("Gather", scale, rows)
     real = put("Cast", put("Gather", codes, rows), to=int(dtype))
     if stored.zero_point is not None and stored.zero_point.any():  # all the same
         zero_point = stored.zero_point.ravel()[0].astype(dtype.numpy())
-        real = put("Sub", real, reader.add(table, "zero_point", zero_point))
+        real = put("Sub", real, reader.add(table, "zero_point", zero_point, home))
     last = ir.node("Mul", [real, scale], name=node.name)
     graph.insert_before(node, last)
     ir.convenience.replace_nodes_and_values(
