@@ -11,12 +11,12 @@ import onnx_ir as ir
 
 from qcore.adapters.onnx.feeds import Data, open_feeds
 from qcore.adapters.onnx.formats import choose_formats
-from qcore.adapters.onnx.inputs import Feed, conform, inputs_of
+from qcore.adapters.onnx.inputs import Feed, conform, inputs_of, is_text
 from qcore.adapters.onnx.model_file import Source
 from qcore.adapters.onnx.picking import pick_samples
 from qcore.adapters.onnx.planning import plan_prepared, refuse_idle
 from qcore.adapters.onnx.prepare import prepare
-from qcore.adapters.onnx.progress import Progress, sample_bar
+from qcore.adapters.onnx.progress import Progress, followed
 from qcore.adapters.onnx.recovery.held import Held
 from qcore.adapters.onnx.selection import Selection
 from qcore.adapters.onnx.stored_operands import multiplied_tensors
@@ -120,8 +120,13 @@ def calibrate_prepared(
     statistics: Kind = Histogram,
     progress: Progress | None = None,
     options: Mapping[str, Any] = MappingProxyType({}),
+    as_rows: bool = False,
 ) -> dict[str, Statistics]:
-    """Return statistics by tensor, of a model that `prepare` gave."""
+    """Return statistics by tensor, of a model that `prepare` gave.
+
+    If `as_rows`, those of tensors as rows along their last axis: their rank may differ
+    between samples.
+    """
     inputs = inputs_of(model.graph)
     watched = _find(model.graph, tensors)
     feeds, total = (
@@ -134,6 +139,8 @@ def calibrate_prepared(
 
     def fold(found: tuple[str, np.ndarray]) -> tuple[str, Any]:
         name, values = found
+        if as_rows:
+            values = values.reshape(-1, *values.shape[-1:])
         state = states.get(name)
         new = (
             statistics.of(values, **options) if state is None else state.update(values)
@@ -143,7 +150,7 @@ def calibrate_prepared(
     # What counts lets other threads run, as onnxruntime does with its own.
     pool = ThreadPoolExecutor(os.cpu_count())
     with watching(model, watched) as watch, pool:
-        for number, sample in (progress or sample_bar)(feeds, total):
+        for number, sample in followed(progress, feeds, total):
             place = f"in sample {number}"
             feed = conform(sample, inputs, place)
             for name, state in pool.map(fold, watch(feed, place).items()):
@@ -171,6 +178,7 @@ def _check_finite(state: Statistics, name: str, place: str, feed: Feed) -> None:
     """Raise while the sample is still known; the earlier ones have passed."""
     if state.nonfinite.any():
         what = "NaN" if state.nans.any() else "infinity"
-        bad = [key for key, array in feed.items() if not np.isfinite(array).all()]
+        numbers = {key: x for key, x in feed.items() if not is_text(x.dtype)}
+        bad = [key for key, x in numbers.items() if not np.isfinite(x).all()]
         origin = f"its input {bad[0]!r} does too" if bad else "its inputs are finite"
         raise NonFiniteError(f"{name!r} holds {what} {place}; {origin}.")

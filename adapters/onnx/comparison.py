@@ -19,11 +19,12 @@ from onnx_ir.passes.common import RemoveInitializersFromInputsPass
 from qcore.adapters.onnx.candidate import Candidate
 from qcore.adapters.onnx.feeds import Data, open_feeds
 from qcore.adapters.onnx.inputs import conform, inputs_of
+from qcore.adapters.onnx.kinds import check_flags
 from qcore.adapters.onnx.model_file import Source, to_ir
 from qcore.adapters.onnx.pair import TensorComparison
 from qcore.adapters.onnx.passes.infer_types import infer_types
 from qcore.adapters.onnx.picking import pick_samples
-from qcore.adapters.onnx.progress import Progress
+from qcore.adapters.onnx.progress import Progress, followed
 from qcore.adapters.onnx.watching import watching
 from qcore.adapters.progress import terminal_bar
 from qcore.errors import QuantError
@@ -137,6 +138,7 @@ def compare_each(
     QuantError
         As `compare`, or if there is no quantized model.
     """
+    check_flags(deployed=deployed)
     if not quantized_models:
         raise QuantError("`quantized_models` must hold at least one; got none.")
     original = _opened(float_model)
@@ -151,7 +153,7 @@ def compare_each(
         wanted = dict.fromkeys(v for c in candidates.values() for v in c.wanted)
         watch = stack.enter_context(watching(original, [*wanted], as_written=True))
         opened = [c.opened(stack, deployed=deployed) for c in candidates.values()]
-        for number, sample in (progress or _bar)(feeds, total):
+        for number, sample in followed(progress, feeds, total, _bar):
             place = f"in sample {number}"
             found = watch(conform(sample, inputs, place), place)
             for add in opened:

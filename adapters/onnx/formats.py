@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from qcore.adapters.codes import CODES, activation_spec
+from qcore.adapters.onnx.kinds import check_flags, is_whole
 from qcore.adapters.onnx.passes.raise_opset import OPSET
 from qcore.adapters.onnx.rounding_operators import check_spec
 from qcore.adapters.onnx.targets import DYNAMIC, FLOAT, WITH_TRANSPOSED, Mode, Target
@@ -81,6 +82,7 @@ def choose_formats(
     QuantError
         If the target does not take them; it names what it takes.
     """
+    check_flags(fake=fake)
     if fake:
         return _rounded_floats(target, activation, symmetric, weight, block)
     mode = _mode_of(activation)
@@ -169,6 +171,6 @@ def _block(target: Target, weight: str, block: int | None) -> int | None:
             f"`block` must be None unless `activation` is {FLOAT!r}; got {block}: no "
             "runtime multiplies codes of activations by those of blocks."
         )
-    if block not in target.blocks:
+    if not is_whole(block) or block not in target.blocks:
         raise QuantError(target.refusal("block", block, target.blocks))
     return block

@@ -13,6 +13,10 @@ Feed: TypeAlias = Mapping[str, np.ndarray]
 """A sample: an array for each input."""
 
 
+TEXT = np.dtype(str)
+"""The type of strings, as files hold them without pickled objects."""
+
+
 @dataclass(frozen=True)
 class Input:
     """An input of a model.
@@ -32,10 +36,11 @@ class Input:
     shape: tuple[int | str | None, ...] | None
 
     def __str__(self) -> str:
+        kind = "string" if is_text(self.dtype) else str(self.dtype)
         if self.shape is None:
-            return f"{self.dtype} of any shape"
+            return f"{kind} of any shape"
         extents = ("?" if n is None else str(n) for n in self.shape)
-        return f"{self.dtype} [{', '.join(extents)}]"
+        return f"{kind} [{', '.join(extents)}]"
 
     def conform(self, data: object, place: str) -> np.ndarray:
         """Return data as the array to feed.
@@ -52,13 +57,19 @@ class Input:
                 f"input {self.name!r} must be {self}; got {type(data).__name__}, no "
                 f"array, {place}: {error}"
             ) from error
+        if is_text(self.dtype) and all(isinstance(part, str) for part in array.flat):
+            array = array.astype(TEXT)
         if not (self._takes_type(array.dtype) and self._takes_shape(array.shape)):
-            got = f"{array.dtype} {list(array.shape)}"
+            is_odd = array.dtype.hasobject and not array.shape
+            what = type(data).__name__ if is_odd else array.dtype
+            got = what if is_odd else f"{what} {list(array.shape)}"
             raise QuantError(f"input {self.name!r} must be {self}; got {got} {place}.")
         with np.errstate(over="ignore"):  # infinity is told with its tensor
             return array.astype(self.dtype, copy=False)
 
     def _takes_type(self, dtype: np.dtype) -> bool:
+        if is_text(dtype) or is_text(self.dtype):
+            return is_text(dtype) and is_text(self.dtype)
         # Integers are not taken for floats: raw pixels, most likely, by oversight.
         if np.issubdtype(dtype, np.floating):
             return np.issubdtype(self.dtype, np.floating)
@@ -78,15 +89,27 @@ class Input:
         )
 
 
+def is_text(dtype: np.dtype) -> bool:
+    """Return whether elements of a type are strings, of any length."""
+    return dtype.kind == TEXT.kind
+
+
 def inputs_of(graph: ir.Graph) -> list[Input]:
     """Return the inputs of a graph."""
     inputs = []
     for value in graph.inputs:
-        if value.dtype is None:
-            raise QuantError(f"input {value.name!r} of the model must be a tensor.")
-        inputs.append(
-            Input(str(value.name), value.dtype.numpy(), _extents(value.shape))
-        )
+        # An optional one must be given, too.
+        kind = value.type
+        if isinstance(kind, ir.OptionalType):
+            kind = kind.elem_type
+        if value.dtype is None or not isinstance(kind, ir.TensorType):
+            raise QuantError(
+                f"input {value.name!r} of the model must be a tensor for samples to "
+                f"fit; it is {type(value.type).__name__}."
+            )
+        has_text = value.dtype is ir.DataType.STRING
+        dtype = TEXT if has_text else value.dtype.numpy()
+        inputs.append(Input(str(value.name), dtype, _extents(value.shape)))
     return inputs
 
 

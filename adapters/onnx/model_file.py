@@ -10,6 +10,7 @@ import onnx_ir as ir
 from qcore.adapters.given_path import path_to_write
 from qcore.adapters.onnx.blaming import root
 from qcore.adapters.onnx.external_data import check_external_data, external_tensors
+from qcore.adapters.onnx.kinds import check_flags
 from qcore.adapters.onnx.protobuf import is_too_large
 from qcore.adapters.onnx.side_file import save_with_side_file, side_files
 from qcore.adapters.onnx.wellformed import refuse_malformed
@@ -54,6 +55,7 @@ def save(model: onnx.ModelProto, path: PathLike, /, *, side_file: bool = False) 
     QuantError
         If the path is a folder or lies in none that exists.
     """
+    check_flags(side_file=side_file)
     path = path_to_write(path)
     if side_file or is_too_large(model):
         save_with_side_file(model, path)

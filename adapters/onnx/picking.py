@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TypeAlias
 
 from qcore.adapters.onnx.inputs import Feed
+from qcore.adapters.onnx.kinds import is_whole
 from qcore.errors import QuantError
 
 Numbered: TypeAlias = tuple[int, Feed]
@@ -49,8 +50,10 @@ def pick_samples(
     QuantError
         If the limit is no positive number.
     """
-    if limit is not None and (not isinstance(limit, int) or limit < 1):
-        raise QuantError(f"`samples` must be a positive number or None; got {limit!r}.")
+    if limit is not None and (not is_whole(limit) or limit < 1):
+        raise QuantError(
+            f"`samples` must be a whole number above 0, or None; got {limit!r}."
+        )
     total = count(feeds)
     if limit is None or (total is not None and total <= limit):
         return _noted(enumerate(feeds)), total

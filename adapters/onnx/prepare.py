@@ -8,6 +8,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import InlinePass
 
 from qcore.adapters.onnx.blaming import blames_the_model
+from qcore.adapters.onnx.kinds import check_flags
 from qcore.adapters.onnx.model_file import Source, to_ir
 from qcore.adapters.onnx.passes.absorb_affine import absorb_affine
 from qcore.adapters.onnx.passes.absorb_affine_before import absorb_affine_before
@@ -64,6 +65,7 @@ def prepare(
         If it cannot be read, is in training mode, or is quantized already, unless that
         is to be kept.
     """
+    check_flags(keep_existing=keep_existing)
     prepared = to_ir(model)
     if not keep_existing:
         refuse_quantized(prepared)

@@ -9,6 +9,31 @@ Progress: TypeAlias = Callable[[Iterable[Any], int | None], Iterable[Any]]
 """Given samples and their number if known, gives the same samples and tells of them."""
 
 
+def followed(
+    progress: Progress | None,
+    samples: Iterable[Any],
+    total: int | None,
+    bar: Progress | None = None,
+) -> Iterable[Any]:
+    """Return samples as `progress` gives them, or followed by a bar, `sample_bar`.
+
+    Raises
+    ------
+    TypeError
+        If it cannot be called, or gives none back.
+    """
+    follow = progress if progress is not None else bar or sample_bar
+    if not callable(follow):
+        raise TypeError(f"`progress` must be a function; got {progress!r}.")
+    given = follow(samples, total)
+    if not isinstance(given, Iterable):
+        raise TypeError(
+            "`progress` must give the samples that it was given; it gave "
+            f"{type(given).__name__}."
+        )
+    return given
+
+
 def sample_bar(samples: Iterable[Any], total: int | None) -> Iterable[Any]:
     """Return the samples, followed by a bar."""
     return terminal_bar(samples, "calibrating", "sample", total)

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from qcore import QuantSpec
 from qcore.adapters.onnx.formats import QDQ, Formats, choose_formats
+from qcore.adapters.onnx.kinds import check_flags
 from qcore.adapters.onnx.overrides import Overrides, opset_of, parse_overrides
 from qcore.adapters.onnx.plan import Plan
 from qcore.adapters.onnx.planning import plan_prepared, refuse_idle
@@ -103,6 +104,7 @@ def requested(
     TypeError, QuantError
         If the target does not take it, or it contradicts itself.
     """
+    check_flags(per_channel=per_channel)
     formats = choose_formats(
         find_target(target),
         activation=activation,

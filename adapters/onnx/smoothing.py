@@ -78,6 +78,7 @@ def smooth_layers(
         statistics=Range,
         progress=progress,
         options={"granularity": PerChannel(-1)},
+        as_rows=True,
     )
     alpha = USUAL_ALPHA if smooth is True else float(smooth)
     return smooth_inputs(model, readers, seen, alpha)

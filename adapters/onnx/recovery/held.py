@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from qcore.adapters.onnx.kinds import is_whole
 from qcore.errors import QuantError
 
 MEMORY = 1 << 30
@@ -92,7 +93,7 @@ def holding(memory: int) -> Iterator[Held]:
     TypeError, QuantError
         If the memory is no number of bytes.
     """
-    if not isinstance(memory, int) or isinstance(memory, bool):
+    if not is_whole(memory):
         raise TypeError(
             f"`memory` must be a number of bytes; got {type(memory).__name__}."
         )

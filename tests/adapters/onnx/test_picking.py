@@ -97,7 +97,9 @@ def test_all_are_used_where_there_are_no_more(tmp_path, limit):
 
 @pytest.mark.parametrize("limit", [0, -1, 2.5, "all"])
 def test_a_limit_that_is_no_positive_number_is_refused(limit):
-    with pytest.raises(QuantError, match="`samples` must be a positive number or None"):
+    with pytest.raises(
+        QuantError, match="`samples` must be a whole number above 0, or None"
+    ):
         pick_samples([], limit)
 
 
