@@ -20,19 +20,20 @@ class ConstantReader:
     """Reads constants back from codes; one that nodes of a graph share, just once.
 
     A runtime merges a node with the DequantizeLinear before it if both lie in the same
-    graph. The codes lie where the constant was, those of blocks where they are read,
-    since onnxruntime 1.31 does not load others ("Missing required weight").
+    graph. The codes lie where the constant was; or, if `beside`, where they are read: a
+    product of floats by codes from outside of its body is none that onnxruntime 1.31
+    loads ("Missing required weight").
     """
 
-    def __init__(self, graph: ir.Graph) -> None:
-        self.names = Names(graph)
+    def __init__(self, graph: ir.Graph, *, beside: bool = False) -> None:
+        self.names, self.beside = Names(graph), beside
         self.held: dict[_Key, tuple[ir.Value, Grid]] = {}
         self.done: dict[tuple[_Key, ir.Graph], ir.Value] = {}
 
     def read(self, node: ir.Node, value: ir.Value, stored: Stored) -> ir.Value:
         """Return what a node is to use in place of a constant."""
         graph = graph_of(node)
-        home = graph_of(value) if stored.block is None else graph
+        home = graph if self.beside else graph_of(value)
         key = (value, stored.axis, stored.scale.tobytes(), home)
         if key not in self.held:
 

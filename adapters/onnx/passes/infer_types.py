@@ -3,6 +3,8 @@
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
+from qcore.adapters.onnx.bodies import bodies
+
 NO_TENSORS = frozenset(
     [
         "Optional",
@@ -21,7 +23,20 @@ def infer_types(model: ir.Model) -> ir.Model:
     """Return the model with types and shapes where ONNX can tell them."""
     # Not strict: one node of an unknown domain must not hide the types of the others.
     inferred = ShapeInferencePass(check_type=False, strict_mode=False)(model).model
-    for node in inferred.graph.all_nodes():
-        if node.op_type in NO_TENSORS:  # onnx-ir 1.1 takes them for tensors
-            node.outputs[0].type = node.outputs[0].shape = None
+    # What they and bodies give onnx-ir 1.1 takes for tensors.
+    for node in reversed(list(inferred.graph.all_nodes())):
+        if node.op_type in NO_TENSORS:
+            _mark(node.outputs[0], None)
+        for body in bodies(node):
+            given = body.outputs[int(node.op_type == "Loop") :]
+            for value, inner in zip(node.outputs, given, strict=False):
+                if not isinstance(inner.type, ir.TensorType):
+                    _mark(value, inner.type)
     return inferred
+
+
+def _mark(value: ir.Value, kind: ir.TypeProtocol | None) -> None:
+    """Let a value be no tensor, of a kind unless it says its own."""
+    value.shape = None
+    if value.type is None or isinstance(value.type, ir.TensorType):
+        value.type = kind

@@ -39,7 +39,7 @@ def store_weights(
     NonFiniteError
         If a weight holds NaN or infinity.
     """
-    reader = ConstantReader(model.graph)
+    reader = ConstantReader(model.graph, beside=True)
     for node in [n for n in model.graph.all_nodes() if n.name in plan.stores]:
         x = multiplied(node)
         ratio = 0.0 if x is None else mean_ratios.get(str(x.name), 0.0)

@@ -286,6 +286,23 @@ def test_shapes_that_change_from_run_to_run_are_seen(build, rng):
     assert same_counts(seen["c"], np.concatenate(found))
 
 
+SEQUENCE = """{ none = SequenceEmpty<dtype = 1>()
+    h, all = Loop(n, , x, none) <body = step (int64 i, bool go, float[N, 4] s,
+        seq(float[N, 4]) q) => (bool more, float[N, 4] t, seq(float[N, 4]) r)
+        { more = Identity(go) [inner] t = MatMul(s, v) r = SequenceInsert(q, t) }>
+    y = ConcatFromSequence<axis = 0>(all) }"""
+
+
+def test_a_loop_that_hands_on_a_sequence_is_seen(build, rng, run):
+    v = rng.normal(size=(4, 4)).astype(np.float32) / 2
+    model = build("float[N, 4] x, int64 n", "float[M, 4] y", SEQUENCE, v=v)
+    sample = {"x": integers(rng, 2, 4), "n": np.asarray(3)}
+    quantized = quantize(model, [sample])
+    onnx.checker.check_model(quantized, full_check=True)
+    assert decoded(quantized) == {"inner"}
+    assert sqnr(run(model, sample), run(quantized, sample)) > 25
+
+
 OWN = """{ h = Loop(n, , x) <body = step (int64 i, bool go, float[N, 2] s) =>
         (bool more, float[N, 2] t)
         { more = Identity(go)
@@ -336,13 +353,19 @@ def test_a_convolution_whose_result_a_loop_only_stacks_stays_float(build, rng):
     assert (kept.node, kept.reason.split(",")[0]) == ("inner", "it answers in floats")
 
 
-@pytest.mark.parametrize("model", ["looped", "branched", "nested"])
-def test_weights_inside_are_stored_in_codes_without_data(model, request):
-    model = request.getfixturevalue(model)
-    quantized = quantize(model, activation="float")
+@pytest.mark.parametrize("kind", ["looped", "branched", "nested"])
+@pytest.mark.parametrize("weight", ["int8", "int4", "float8_e4m3fn"])
+def test_weights_inside_are_stored_in_codes_without_data(
+    kind, weight, request, runs, choices, run
+):
+    model = request.getfixturevalue(kind)
+    quantized = quantize(model, activation="float", weight=weight)
     products = {n.name for n in all_nodes(model.graph) if n.op_type == "MatMul"}
     assert decoded(quantized) == products
     assert not any(n.op_type == "QuantizeLinear" for n in all_nodes(quantized.graph))
+    for sample in choices if kind == "branched" else runs:
+        wanted, got = run(model, sample), run(quantized, sample)
+        assert np.linalg.norm(wanted - got) < 0.2 * np.linalg.norm(wanted)
 
 
 def test_blocks_of_4_bits_inside_are_packed(build, rng, run):
