@@ -13,9 +13,11 @@ import onnx_ir as ir
 from qcore.adapters.onnx.bodies import bodies, enclosing_nodes, graph_of, nodes_around
 from qcore.adapters.onnx.constants import add_constant
 from qcore.adapters.onnx.names import Names
+from qcore.adapters.onnx.observation import why_unobserved
 from qcore.adapters.onnx.operands import is_standard
 from qcore.adapters.onnx.passes.scan_as_loop import scan_as_loop
 from qcore.adapters.onnx.tensors import tensors_by_name
+from qcore.errors import QuantError
 
 Tapes = dict[str, ir.Value]
 """What there is of each tape at some place, by the tensor that it is of."""
@@ -31,7 +33,7 @@ def with_tapes(
     model : Model
         Its names are distinct.
     tensors : collection of str
-        Inside of bodies of If, Loop and Scan alone.
+        Inside of bodies.
 
     Returns
     -------
@@ -39,7 +41,18 @@ def with_tapes(
         With the same names, its weights shared.
     names : dict
         By tensor the name of what holds its values: ``[n]``, n = 0 if it never was.
+
+    Raises
+    ------
+    QuantError
+        If a tensor cannot be seen there.
     """
+    values, enclosing = tensors_by_name(model.graph), enclosing_nodes(model.graph)
+    for name in tensors:
+        if reason := why_unobserved(values[name], enclosing, is_over=False):
+            raise QuantError(
+                f"what {name!r} is must be seen as the model runs; {reason}."
+            )
     copy = scan_as_loop(model.clone(), tensors)
     recorder = _Recorder(copy, tensors)
     return copy, recorder.record()

@@ -455,6 +455,29 @@ def test_a_loop_in_half_precision_is_seen(build, rng):
     assert constants(quantize(model, [sample]))["s_scale"].dtype == np.float16
 
 
+def test_a_tensor_that_no_run_shows_is_refused(build, rng):
+    body = """{ s = SequenceConstruct(x, x)
+        r = SequenceMap(s) <body = each (float[4, 4] p) => (float[4, 4] q)
+            { q = MatMul(p, p) }>
+        c = ConcatFromSequence<axis = 0>(r) y = MatMul(c, v) }"""
+    model = build("float[4, 4] x", "float[8, 4] y", body, v=integers(rng, 4, 4))
+    with pytest.raises(QuantError, match="'p' lies inside SequenceMap"):
+        calibrate(model, [{"x": integers(rng, 4, 4)}], tensors=["p"])
+
+
+def test_recovery_leaves_bodies_as_rounded_and_takes_their_results(rough, run):
+    model, samples = rough
+    rounded = quantize(model, samples, recover="none")
+    recovered = quantize(model, samples)
+    held, changed = constants(rounded), constants(recovered)
+    np.testing.assert_array_equal(held["v_quantized"], changed["v_quantized"])
+    error = [
+        sum(np.sum((run(model, s) - run(q, s)) ** 2) for s in samples)
+        for q in (rounded, recovered)
+    ]
+    assert error[1] < error[0]
+
+
 def test_a_model_of_opset_13_is_seen_inside(build, rng):
     given = {"v": integers(rng, 4, 4), "w": integers(rng, 4, 3)}
     model = build(*BRANCHED, BRANCHES, opset=13, **given)

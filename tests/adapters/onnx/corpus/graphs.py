@@ -98,6 +98,27 @@ CASES = {
         {"zero": np.zeros(6, np.float32), "w": (6, 5)},
         {"x": (4, 6)},
     ),
+    "products in a scan": Case(
+        "float[T, 6] x",
+        "float[T, 5] y",
+        """s, h = Scan<num_scan_inputs = 1, body = step (float[6] a, float[6] b) =>
+            (float[6] c, float[6] d)
+            { m = MatMul(a, v) c = Add(m, b) t = Tanh(c) d = MatMul(t, v) }>(zero, x)
+        y = MatMul(h, w)""",
+        {"zero": np.zeros(6, np.float32), "v": (6, 6), "w": (6, 5)},
+        {"x": (4, 6)},
+    ),
+    "one name in two branches": Case(
+        f"{X}, bool p",
+        "float[N, 4, H, W] y",
+        """d = If(p) <
+            then_branch = yes () => (float[N, 6, H, W] t) { t = Conv(x, w, b) },
+            else_branch = no () => (float[N, 6, H, W] t) { c = Conv(x, w, b)
+                t = Relu(c) }>
+        y = Conv(d, w2)""",
+        {**FIRST, "w2": (4, 6, 1, 1)},
+        {"x": (2, 3, 8, 8), "p": np.bool_(False)},
+    ),
     "functions of its own": Case(
         X,
         "float[N, 4, H, W] y",
