@@ -55,6 +55,7 @@ def qparams_from_weights(
     *,
     mean_ratio: float | Array = 0.0,
     weight: Array | None = None,
+    least: Array | None = None,
     xp: Namespace | None = None,
 ) -> QParams:
     """
@@ -75,6 +76,9 @@ def qparams_from_weights(
         How much the squared error of each weight counts, floating-point, not negative,
         broadcasting to `weights`: such as the mean square of the input that it is
         multiplied with, the importance matrix of llama.cpp and llm-compressor.
+    least : array, optional
+        The smallest magnitudes that scales may reach to, floating-point, broadcasting
+        to the shape of the scales, for runtimes without room for more codes.
 
     Returns
     -------
@@ -84,14 +88,16 @@ def qparams_from_weights(
     Raises
     ------
     TypeError
-        If the weights or `weight` are not floating-point.
+        If the weights, `weight` or `least` are not floating-point.
     ValueError
         If the spec is asymmetric, the ratio negative or infinite, or `weight` negative,
-        NaN or of a shape that does not broadcast.
+        NaN or, as `least`, of a shape that does not broadcast.
     """
     xp = namespace(weights, xp)
     with arithmetic(xp):
-        found, level = amax_from_weights(weights, spec, mean_ratio, weight, xp=xp)
+        found, level = amax_from_weights(
+            weights, spec, mean_ratio, weight, least, xp=xp
+        )
         return qparams_from_amax(found, spec, global_scale=level, xp=xp)
 
 
@@ -100,6 +106,7 @@ def amax_from_weights(
     spec: QuantSpec,
     mean_ratio: float | Array = 0.0,
     weight: Array | None = None,
+    least: Array | None = None,
     /,
     *,
     xp: Namespace,
@@ -119,6 +126,8 @@ def amax_from_weights(
         shares = None if weight is None else _shares(weight, weights, spec, xp=xp)
         amax = reduce_amax(rows, axis=1, xp=xp)
         level = qparams_from_amax(amax, spec, xp=xp).global_scale
+        shape = spec.granularity.scale_shape(weights.shape)
+        floor = _floor(least, amax, shape, xp=xp)
 
         def best(number: Array) -> Array:
             """Return the best `amax` of some rows, ``[1, B]``."""
@@ -126,7 +135,7 @@ def amax_from_weights(
             def of(x: Array) -> Array:
                 return xp.take(x, number, axis=0)
 
-            values, sizes = of(rows), of(amax)
+            values, sizes, smallest = of(rows), of(amax), of(floor)
             held = None if keep is None else of(keep)
             importance = None if shares is None else of(shares)
 
@@ -145,9 +154,11 @@ def amax_from_weights(
                 squares = change * change
                 if importance is not None:
                     squares = squares * importance
-                return xp.sum(squares, axis=1) + mean_ratio * (shift * shift)
+                error = xp.sum(squares, axis=1) + mean_ratio * (shift * shift)
+                refused = (amax < smallest)[:, 0]
+                return xp.where(refused, xp.full_like(error, xp.inf), error)
 
-            def least(parts: tuple[float, ...], largest: Array) -> Array:
+            def best_part(parts: tuple[float, ...], largest: Array) -> Array:
                 """Return the best of the parts of an `amax`, ``[B, 1]``."""
                 table = xp.asarray(parts, dtype=largest.dtype, device=device_of(rows))
                 errors = map_blocks(table, lambda part: error(largest * part), xp=xp)
@@ -158,14 +169,26 @@ def amax_from_weights(
 
             octaves = _OCTAVE if isinstance(spec.format, FloatFormat) else 1.0
             widest = xp.where(sizes <= LARGEST / octaves, sizes * octaves, sizes)
-            return least(PARTS, least(COARSE, widest))[None, :, 0]
+            widest = xp.maximum(widest, smallest)
+            return best_part(PARTS, best_part(COARSE, widest))[None, :, 0]
 
         count, columns = rows.shape
         found = amax
         if count:
             found = map_entries(best, count, columns, xp=xp, device=device_of(weights))
-        shape = spec.granularity.scale_shape(weights.shape)
         return xp.reshape(found, shape), level
+
+
+def _floor(
+    least: Array | None, amax: Array, shape: tuple[int, ...], /, *, xp: Namespace
+) -> Array:
+    """Return the smallest `amax` of each row, for scales of some shape."""
+    if least is None:
+        return xp.zeros_like(amax)
+    check_library(least, xp, "`least`")
+    least = to_computing_dtype(least, xp=xp)
+    least = broadcast(least, xp.reshape(amax, shape), "least", xp=xp)
+    return xp.astype(xp.reshape(least, amax.shape), amax.dtype)
 
 
 def _shares(weight: Array, weights: Array, spec: QuantSpec, *, xp: Namespace) -> Array:

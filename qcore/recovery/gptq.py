@@ -16,12 +16,12 @@ arXiv:2507.18553), without inverting anything.
 from array_api_compat import device as device_of
 
 from qcore.affine import to_codes, to_grid
-from qcore.arithmetic import check_floating
+from qcore.arithmetic import broadcast, check_floating
 from qcore.errors import NonFiniteError
-from qcore.formats import Format
+from qcore.formats import Format, IntFormat
 from qcore.kernels import Kernel
 from qcore.libraries import arithmetic, is_concrete, namespace
-from qcore.recovery.in_turn import round_in_turn
+from qcore.recovery.in_turn import round_in_turn, within
 from qcore.recovery.layer_rows import from_rows, to_rows
 from qcore.recovery.output_error import moment, squared_change
 from qcore.spec import QParams
@@ -50,6 +50,7 @@ def gptq(
     damping: float | None = None,
     reorder: bool = True,
     center: bool = False,
+    limits: tuple[Array, Array] | None = None,
     xp: Namespace | None = None,
 ) -> Array:
     """
@@ -76,13 +77,16 @@ def gptq(
         Round weights of large inputs first, while there are many to make up for them.
     center : bool, optional
         Leave out the change of the output's mean, because its bias will be corrected.
+    limits : tuple of array, optional
+        The lowest and the highest codes that weights may get, of an integer format:
+        integers that broadcast to the weights. A kernel may have room for no others.
 
     Returns
     -------
     array
         Codes of the shape of the weights, as `quantize` returns them, to the nearest
         whatever the spec's rounding. No output's error is larger than with those of
-        `quantize`, which it has where inputs were always zero.
+        `quantize`, within the limits, which it has where inputs were always zero.
 
     Raises
     ------
@@ -91,7 +95,8 @@ def gptq(
     NonFiniteError
         If a weight is NaN or infinite.
     ValueError
-        If the damping is out of range or shapes do not fit.
+        If the damping is out of range, shapes do not fit, or limits come with a format
+        of floats.
 
     Notes
     -----
@@ -117,14 +122,28 @@ def gptq(
         rows, scale, zero_point = (
             to_rows(x, gram, axis, xp=xp) for x in (weights, *grid)
         )
+        scale = xp.astype(scale, xp.float64)
+        bounds = None
+        if limits is not None:
+            if not isinstance(fmt, IntFormat):
+                raise ValueError(f"`limits` must be None for {fmt.name}.")
+            lowest, highest = (
+                to_rows(broadcast(x, weights, "limits", xp=xp), gram, axis, xp=xp)
+                for x in limits
+            )
+            bounds = (
+                xp.astype(lowest - zero_point, xp.float64) * scale,
+                xp.astype(highest - zero_point, xp.float64) * scale,
+            )
         codes = compensated_codes(
             xp.astype(rows, xp.float64),
             moment(gram, center),
-            xp.astype(scale, xp.float64),
+            scale,
             zero_point,
             fmt,
             _damping(gram, damping, xp=xp),
             bool(reorder),
+            bounds,
             xp=xp,
         )
         return from_rows(codes, weights.shape, axis, xp=xp)
@@ -139,6 +158,7 @@ def compensated_codes(  # noqa: PLR0917 - a kernel's arguments have no names
     fmt: Format,
     damping: Array,
     reorder: bool,
+    limits: tuple[Array, Array] | None,
     /,
     *,
     xp: Namespace,
@@ -153,11 +173,13 @@ def compensated_codes(  # noqa: PLR0917 - a kernel's arguments have no names
         float64 ``[G, K, K]``.
     damping : array
         float64 ``[G]``.
+    limits : tuple of array or None
+        Lowest and highest numbers of the format, float64 of the shape of `rows`.
     """
     grid = scale, zero_point
-    found = _compensated(rows, moments, grid, fmt, damping, reorder, xp=xp)
+    found = _compensated(rows, moments, grid, fmt, damping, reorder, limits, xp=xp)
     found = xp.where(found == 0, xp.zeros_like(found), found)  # of no sign
-    nearest = to_grid(rows, *grid, fmt, xp=xp)
+    nearest = within(to_grid(rows, *grid, fmt, xp=xp), limits, xp=xp)
     errors = [
         squared_change(rows - x, moments, xp=xp)[:, None, :] for x in (found, nearest)
     ]
@@ -172,6 +194,7 @@ def _compensated(  # noqa: PLR0917 - as above
     fmt: Format,
     damping: Array,
     reorder: bool,
+    limits: tuple[Array, Array] | None,
     /,
     *,
     xp: Namespace,
@@ -183,6 +206,8 @@ def _compensated(  # noqa: PLR0917 - as above
         back = xp.argsort(order, axis=-1)
         rows, scale, zero_point = (_taken(x, order, xp=xp) for x in (rows, *grid))
         grid = scale, zero_point
+        if limits is not None:
+            limits = _taken(limits[0], order, xp=xp), _taken(limits[1], order, xp=xp)
         moments = xp.matrix_transpose(_taken(moments, order, xp=xp))
         moments = _taken(moments, order, xp=xp)
     mean = xp.mean(power, axis=-1)[:, None, None]
@@ -193,7 +218,7 @@ def _compensated(  # noqa: PLR0917 - as above
     # Of the reversed matrix the lower triangle, reversed, is an upper one.
     factor = xp.flip(xp.linalg.cholesky(xp.flip(moments, axis=(1, 2))), axis=(1, 2))
     feedback = factor / xp.linalg.diagonal(factor)[:, None, :]
-    found = round_in_turn(rows, feedback, *grid, fmt, xp=xp)
+    found = round_in_turn(rows, feedback, *grid, fmt, limits, xp=xp)
     return _taken(found, back, xp=xp) if reorder else found
 
 

@@ -7,12 +7,13 @@ from qcore.typing import Array, Namespace
 
 
 @Kernel
-def round_in_turn(
+def round_in_turn(  # noqa: PLR0917 - a kernel's arguments have no names
     rows: Array,
     feedback: Array,
     scale: Array,
     zero_point: Array,
     fmt: Format,
+    limits: tuple[Array, Array] | None,
     /,
     *,
     xp: Namespace,
@@ -28,16 +29,27 @@ def round_in_turn(
         is best for row i.
     scale, zero_point : array
         float64 and int32, of the shape of `rows`.
+    limits : tuple of array or None
+        The lowest and the highest that each may become: numbers of the format, float64
+        of the shape of `rows`.
     """
-    return _in_turn(rows, rows, feedback, (scale, zero_point), fmt, xp=xp)
+    return _in_turn(rows, rows, feedback, (scale, zero_point), fmt, limits, xp=xp)
 
 
-def _in_turn(
+def within(x: Array, limits: tuple[Array, Array] | None, /, *, xp: Namespace) -> Array:
+    """Return numbers, or the limit they exceed."""
+    if limits is None:
+        return x
+    return xp.minimum(xp.maximum(x, limits[0]), limits[1])
+
+
+def _in_turn(  # noqa: PLR0917 - as above
     rows: Array,
     targets: Array,
     feedback: Array,
     grid: tuple[Array, Array],
     fmt: Format,
+    limits: tuple[Array, Array] | None,
     *,
     xp: Namespace,
 ) -> Array:
@@ -48,13 +60,19 @@ def _in_turn(
     """
     n = rows.shape[1]
     if n < 2:
-        return to_grid(targets, *grid, fmt, xp=xp)
+        return within(to_grid(targets, *grid, fmt, xp=xp), limits, xp=xp)
     head, tail = slice(None, n // 2), slice(n // 2, None)
 
     def part(where: slice, targets: Array) -> Array:
         inner = feedback[:, where, where]
-        cut = grid[0][:, where, :], grid[1][:, where, :]
-        return _in_turn(rows[:, where, :], targets, inner, cut, fmt, xp=xp)
+
+        def cut(pair: tuple[Array, Array]) -> tuple[Array, Array]:
+            return pair[0][:, where, :], pair[1][:, where, :]
+
+        bounds = None if limits is None else cut(limits)
+        return _in_turn(
+            rows[:, where, :], targets, inner, cut(grid), fmt, bounds, xp=xp
+        )
 
     first = part(head, targets[:, head, :])
     error = rows[:, head, :] - first

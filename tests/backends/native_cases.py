@@ -235,7 +235,9 @@ def turns(array):
         feedback = np.triu(rng.standard_normal((shape[0], shape[1], shape[1])), 1)
         grid = rng.uniform(0.1, 0.3, shape), rng.integers(0, 1, shape, np.int32)
         arrays = (rows, 0.3 * feedback + np.eye(shape[1]), *grid)
-        cases.append((*(array(x) for x in arrays), parse_format(fmt)))
+        cases.append((*(array(x) for x in arrays), parse_format(fmt), None))
+    limits = array(-grid[0]), array(2 * grid[0])
+    cases.append((*cases[-1][:-1], limits))
     return cases
 
 
@@ -248,7 +250,9 @@ def compensations(array):
         zero = rng.integers(-2, 3, shape, np.int32)
         arrays = (rng.standard_normal(shape), np.swapaxes(x, 1, 2) @ x, scale, zero)
         damping, fmt = np.full(shape[0], 0.01), parse_format("int4")
-        cases.append((*(array(a) for a in arrays), fmt, array(damping), reorder))
+        cases.append((*(array(a) for a in arrays), fmt, array(damping), reorder, None))
+        limits = array(-2 * scale), array(scale)
+        cases.append((*cases[-1][:-1], limits))
     return cases
 
 

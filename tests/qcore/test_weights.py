@@ -63,6 +63,30 @@ def test_the_ratio_may_be_an_array(run, array, to_numpy):
     np.testing.assert_array_equal(to_numpy(found.scale), expected)
 
 
+def test_scales_reach_at_least_where_they_must(run, array, to_numpy):
+    sizes = np.abs(rows()).max(axis=1, keepdims=True)
+    least = np.float32([[0], [0.97], [1], [1.6], [1]]) * np.maximum(sizes, 0.5)
+    found = run(
+        lambda w, x: qparams_from_weights(w, SPEC, mean_ratio=0.5, least=x),
+        array(rows()),
+        array(least),
+    )
+    scales = to_numpy(found.scale)
+    assert (scales * 7 >= least * (1 - 1e-6)).all()
+    free = qparams_from_weights(rows(), SPEC, mean_ratio=0.5).scale
+    assert scales[0] == free[0]
+    for row, scale, reach in zip(
+        rows()[1:4], scales[1:4, 0], least[1:4, 0], strict=True
+    ):
+        cost = change_of_output(row, reach / np.float32(7), 0.5)
+        assert change_of_output(row, scale, 0.5) <= cost * (1 + 1e-6)
+
+
+def test_what_scales_must_reach_has_the_shape_of_these():
+    with pytest.raises(ValueError, match="`least` must broadcast"):
+        qparams_from_weights(rows(), SPEC, least=np.ones((3, 1), np.float32))
+
+
 def test_some_weights_count_more(run, array, to_numpy):
     x, share = rows()[:4], np.geomspace(1e-3, 1e3, 40).astype(np.float32)
     found = run(

@@ -91,6 +91,35 @@ def test_it_may_be_compiled(xp, run, array, to_numpy):
     np.testing.assert_array_equal(to_numpy(codes), expected)
 
 
+@pytest.mark.parametrize("spec", [SPECS[0], SPECS[3]], ids=["symmetric", "not"])
+def test_codes_stay_within_limits_and_later_ones_make_up_for_it(array, to_numpy, spec):
+    free = gptq(DENSE, inputs(ROWS), qparams_from_data(DENSE, spec))
+    middle = free.astype(np.int32).mean(axis=1, keepdims=True).round().astype(np.int32)
+    lowest, highest = middle - 2, middle + 1
+    qparams = qparams_from_data(array(DENSE), spec)
+    gram = inputs(ROWS, array=array)
+    limits = array(lowest), array(highest)
+    codes = to_numpy(gptq(array(DENSE), gram, qparams, limits=limits))
+    assert (codes >= lowest).all()
+    assert (codes <= highest).all()
+    clipped = np.clip(free, lowest, highest)
+    host = qparams_from_data(DENSE, spec)
+    found, cut = (
+        output_error(DENSE, dequantize(c.astype(free.dtype), host), inputs(ROWS))
+        for c in (codes, clipped)
+    )
+    assert found.sum() < 0.9 * cut.sum()
+
+
+def test_limits_of_all_codes_change_nothing():
+    qparams = qparams_from_data(DENSE, SPECS[0])
+    limits = np.int32(-8), np.full((1, 24), 7)
+    codes = gptq(
+        DENSE, inputs(ROWS), qparams, limits=(np.asarray(limits[0]), limits[1])
+    )
+    np.testing.assert_array_equal(codes, gptq(DENSE, inputs(ROWS), qparams))
+
+
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_each_group_is_rounded_by_itself(groups):
     weights = WEIGHTS[:, : 8 // groups]
