@@ -97,10 +97,10 @@ def quantize(
     symmetric : bool, optional
         Zero points of activations are 0; by default for TensorRT alone.
     weight : str, optional
-        ``"uint8"`` or ``"int8"``; the default is that of the activations. Both give the
-        same numbers, uint8 with zero point 128. On x86 without VNNI, onnxruntime adds
-        products of uint8 with int8 in 16 bits, which overflow: MobileNet loses
-        11 dB. Also ``"int4"``, ``"uint4"``, other widths, held in the next wider type,
+        ``"int8"``, or ``"uint8"`` with zero point 128. On x86 without VNNI onnxruntime
+        adds the products of two int8 weights in 16 bits, so scales are chosen, for it,
+        such that no two are too large together: results are the same everywhere.
+        uint8 does without that, and takes twice the time on x86 with VNNI. Also ``"int4"``, ``"uint4"``, other widths, held in the next wider type,
         and float8 with activations in that or ``"float"``.
     block : int, optional
         So many weights that are summed share a scale, 16 to 256 (TensorRT: 64 or 128,

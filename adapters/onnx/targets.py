@@ -26,11 +26,11 @@ _INTS = (
 
 _WEIGHTS: Mapping[str, tuple[str, ...]] = {
     "int8": _INTS,
-    "uint8": ("uint8", *(name for name in _INTS if name != "uint8")),
+    "uint8": _INTS,
     **dict.fromkeys(_INT16S, (*_INTS, *_INT16S)),
     "float8_e4m3fn": _FLOAT8S,
     "float8_e5m2": _FLOAT8S[::-1],
-    DYNAMIC: ("uint8", "int8"),
+    DYNAMIC: CODES,
     FLOAT: (*_INTS, *_INT16S, *_FLOAT8S),
 }
 """By activation: the codes of weights that go with it in ONNX, the default first."""
@@ -67,6 +67,8 @@ class Target:
         How many weights may share a scale, if not those of a channel.
     bias_codes : bool
         Whether biases are 32-bit codes.
+    adds_in_16_bits : bool
+        Whether some kernels add products of two weights in 16 bits; see `Neighbours`.
     looks_up_codes : bool
         Whether tables are dequantized after the lookup, not as a whole before it.
     mode : str
@@ -86,6 +88,7 @@ class Target:
     weights: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _WEIGHTS)
     blocks: tuple[int, ...] = (16, 32, 64, 128, 256)
     bias_codes: bool = False
+    adds_in_16_bits: bool = False
     looks_up_codes: bool = False
     mode: Mode = "static"
     block: int | None = None
@@ -170,6 +173,7 @@ ONNXRUNTIME = Target(
     carries=True,
     activations=(*CODES, *_INT16S, *_FLOAT8S, DYNAMIC, FLOAT),
     bias_codes=True,
+    adds_in_16_bits=True,
     looks_up_codes=True,
 )
 

@@ -24,6 +24,7 @@ from qcore import (
     qparams_from_weights,
     quantize,
 )
+from qcore.adapters.onnx.neighbours import Neighbours
 from qcore.adapters.onnx.nodes import dtype_of
 from qcore.adapters.onnx.recipe import ONE_VALUE
 from qcore.block_formats import BLOCK_FORMATS
@@ -73,6 +74,8 @@ class WeightSpec:
         it has more than that.
     options : mapping
         Of a method that decides from a histogram.
+    adds_in_16_bits : bool
+        Whether kernels do, if two codes are of int8; see `Neighbours`.
     """
 
     codes: str
@@ -81,6 +84,7 @@ class WeightSpec:
     bias_codes: bool = True
     block: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    adds_in_16_bits: bool = False
 
     def check(self) -> None:
         """Refuse what is no way to choose ranges of weights."""
@@ -99,6 +103,7 @@ class WeightSpec:
         *,
         mean_ratio: float = 0.0,
         block_axis: int | None = None,
+        neighbours: Neighbours | None = None,
     ) -> Stored:
         """Return a weight in codes.
 
@@ -117,9 +122,14 @@ class WeightSpec:
             Squared mean over variance of the activations, for the method ``"output"``.
         block_axis : int or None, optional
             The axis that products are summed along, which may be cut into blocks.
+        neighbours : Neighbours or None, optional
+            Which weights are multiplied side by side.
         """
         granularity = self._granularity(weight, axis, block_axis)
-        qparams = self._qparams(weight, granularity, mean_ratio)
+        least = None
+        if neighbours and self.adds_in_16_bits and self.codes == "int8":
+            least = neighbours.least_scales(weight)
+        qparams = self._qparams(weight, granularity, mean_ratio, least)
         scale, size = qparams.scale, None
         if isinstance(granularity, PerBlock):
             axis, size = granularity.axis, granularity.size
@@ -129,6 +139,8 @@ class WeightSpec:
             scale, axis = scale.reshape(()), None
         if x_scale is not None:
             least = _least_scale(bias, x_scale)
+            scale = np.maximum(scale, least if scale.ndim else least.max())
+        if least is not None:
             scale = np.maximum(scale, least if scale.ndim else least.max())
         scale = _up(scale, weight.dtype)
         wide = scale.astype(np.float32).reshape(qparams.scale.shape)
@@ -184,7 +196,11 @@ class WeightSpec:
         return held, np.full(shape_of.shape, zero).astype(dtype)
 
     def _qparams(
-        self, weight: np.ndarray, granularity: Granularity, mean_ratio: float
+        self,
+        weight: np.ndarray,
+        granularity: Granularity,
+        mean_ratio: float,
+        least: np.ndarray | None = None,
     ) -> QParams:
         if self.codes in BLOCK_FORMATS:
             spec = replace(block_spec(self.codes), granularity=granularity)
@@ -194,7 +210,14 @@ class WeightSpec:
                 fmt = IntFormat(fmt.bits)
             spec = QuantSpec(fmt, granularity)
         if self.method == OUTPUT:
-            return qparams_from_weights(weight, spec, mean_ratio=mean_ratio)
+            if least is not None:
+                least = least.astype(np.float32) * np.float32(spec.format.max)
+                shape = granularity.scale_shape(weight.shape)
+                is_shared = isinstance(granularity, PerTensor)
+                least = least.max() if is_shared else least.reshape(shape)
+            return qparams_from_weights(
+                weight, spec, mean_ratio=mean_ratio, least=least
+            )
         if self.method == "minmax" and not self.options:
             return qparams_from_data(weight, spec)
         histogram = Histogram.of(weight, bins=BINS, granularity=granularity)

@@ -12,6 +12,7 @@ import onnx_ir as ir
 from qcore.adapters.onnx.bodies import graph_of
 from qcore.adapters.onnx.constant_reader import finite
 from qcore.adapters.onnx.names import Names
+from qcore.adapters.onnx.neighbours import neighbours_in
 from qcore.adapters.onnx.operands import bias, channel_axis, integer_attribute, weight
 from qcore.adapters.onnx.plan import Plan
 from qcore.adapters.onnx.replacement import Replacement
@@ -51,6 +52,7 @@ def multiply_dynamically(
             finite(kernel),
             channel_axis(node),
             mean_ratio=mean_ratios.get(str(x.name), 0.0),
+            neighbours=neighbours_in(node),
         )
         _multiply(Replacement(graph_of(node), names, node), stored, found[x])
     return model

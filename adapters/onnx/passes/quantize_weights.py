@@ -1,11 +1,13 @@
 """Store weights in codes and biases in 32 bits, each behind a DequantizeLinear."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import onnx_ir as ir
 
 from qcore import QParams
 from qcore.adapters.onnx.constant_reader import ConstantReader, finite
+from qcore.adapters.onnx.neighbours import neighbours_in
 from qcore.adapters.onnx.operands import (
     activations,
     bias,
@@ -59,14 +61,18 @@ def quantize_weights(
             # Room for 32 bits is left even if no codes are asked for: onnxruntime makes
             # some of the bias by itself, which 16-bit products would make overflow.
             spec = specs.of(kernel)
+            index = node.inputs.index(kernel)
+            if index == 0 and spec.adds_in_16_bits and spec.codes == "int8":
+                # There is no kernel that multiplies signed codes by unsigned ones.
+                spec = replace(spec, codes="uint8")
             stored = spec.store(
                 finite(kernel),
                 axis,
                 x_scale=x_scale,
                 bias=values,
                 mean_ratio=mean_ratios[x],
+                neighbours=neighbours_in(node),
             )
-            index = node.inputs.index(kernel)
             node.replace_input_with(index, reader.read(node, kernel, stored))
             if addend is not None and values is not None and spec.bias_codes:
                 stored = store_bias(values, x_scale * stored.scale)

@@ -7,6 +7,7 @@ import onnx_ir as ir
 
 from qcore import FloatFormat, Gram, PerChannel, QParams
 from qcore.adapters.onnx.constants import array_of
+from qcore.adapters.onnx.neighbours import Neighbours
 from qcore.adapters.onnx.recovery.geometry import Geometry
 from qcore.adapters.onnx.recovery.layers import Layer
 from qcore.recovery import gptq
@@ -36,12 +37,27 @@ def rounded_codes(
     if len(codes.uses()) > 1 or len(real.uses()) > 1:
         return None
     rows = geometry.by_output(weight).astype(np.float32)
-    found = gptq(rows, gram, _by_output(layer, geometry), center=True)
+    found = gptq(
+        rows,
+        gram,
+        _by_output(layer, geometry),
+        center=True,
+        limits=_limits(layer, geometry),
+    )
     found = np.ascontiguousarray(geometry.as_stored(found))
     is_float = isinstance(layer.weight.qparams.spec.format, FloatFormat)
     dtype = array_of(codes).dtype
     # The codes of floats are bit patterns.
     return found.view(dtype) if is_float else found.astype(dtype)
+
+
+def _limits(layer: Layer, geometry: Geometry) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return what keeps codes of int8 small side by side, if they are."""
+    codes = array_of(layer.weight.codes)
+    neighbours = Neighbours(geometry.node, geometry.shape)
+    if codes.dtype != np.int8 or neighbours.exceed(codes):
+        return None
+    return neighbours.limits(geometry.by_output(codes))
 
 
 def set_codes(layer: Layer, new: np.ndarray) -> None:

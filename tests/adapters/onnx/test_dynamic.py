@@ -27,6 +27,12 @@ def dynamic(x):
     return codes.astype(np.int64), scale, int(zero_point)
 
 
+def alternating(axes, shape):
+    """Return signs that change from one place to the next along some axes."""
+    places = np.moveaxis(np.indices(shape)[list(np.atleast_1d(axes))], 0, -1)
+    return np.float32(1 - 2 * (places.sum(-1) % 2))
+
+
 @pytest.mark.parametrize("weight", ["int8", "uint8"])
 @pytest.mark.parametrize("per_channel", [True, False])
 @pytest.mark.parametrize(
@@ -39,6 +45,8 @@ def dynamic(x):
 )
 def test_a_product_is_that_of_numpy(build, rng, run, body, turned, weight, per_channel):
     w, b = normal(rng, 12, 16) if turned else normal(rng, 16, 12), normal(rng, 12)
+    # Of these no two of one sign lie side by side, so any fit together.
+    w = np.abs(w) * alternating(1 if turned else 0, w.shape)
     model = build("float[N, 16] x", "float[N, 12] y", f"{{ {body} }}", w=w, b=b)
     quantized = adapter.quantize(
         model,
@@ -65,6 +73,7 @@ def test_a_product_is_that_of_numpy(build, rng, run, body, turned, weight, per_c
 @pytest.mark.parametrize("weight", ["int8", "uint8"])
 def test_a_convolution_is_that_of_rounded_numbers(build, rng, run, attributes, weight):
     w, b = normal(rng, 6, 4, 3, 3), normal(rng, 6)
+    w = np.abs(w) * alternating((1, 2, 3), w.shape)
     body = f"{{ [product] y = Conv{attributes}(x, w, b) }}"
     model = build("float[1, 4, 9, 9] x", "float[A, B, C, D] y", body, w=w, b=b)
     options = {"weight": weight, "weight_method": "minmax"}

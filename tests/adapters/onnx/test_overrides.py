@@ -91,9 +91,9 @@ def test_a_weight_can_have_a_method_a_range_and_codes_of_its_own(net, data):
     np.testing.assert_array_equal(found["v"][0], default["v"][0])
     found = grids(adapter.quantize(net, data, overrides={"w": {"range": (-2.54, 1)}}))
     np.testing.assert_allclose(found["w"][0], np.full(4, 0.02), rtol=1e-6)
-    found = grids(adapter.quantize(net, data, overrides={"v": {"format": "int8"}}))
-    assert found["v"][1].dtype == np.int8
-    assert found["w"][1].dtype == np.uint8
+    found = grids(adapter.quantize(net, data, overrides={"v": {"format": "uint8"}}))
+    assert found["v"][1].dtype == np.uint8
+    assert found["w"][1].dtype == np.int8
 
 
 def test_weights_that_are_only_stored_can_have_codes_of_their_own(net):
