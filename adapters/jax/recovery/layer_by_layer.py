@@ -1,6 +1,7 @@
 """The leaves of parameters that lose less, found in one run of all calls."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import jax.numpy as jnp
@@ -49,7 +50,9 @@ def new_leaves(
     by_product = {layer.weight.index: layer for layer in layers}
     every = {layer.weight.index: _every(layer, flats) for layer in layers}
     expected = mean_results(flats, inputs, by_product, every)
-    work = _Work(programs[0], plans, qparams)
+    counts = Counter(layer.name for layer in layers)
+    repeated = {name for name, count in counts.items() if count > 1}
+    work = _Work(programs[0], plans, qparams, repeated)
     by_bias = {
         layer.bias.index: layer.bias for layer in layers if layer.bias is not None
     }
@@ -106,8 +109,9 @@ class _Work:
         program: Program,
         plans: Mapping[Index, Sequence[Plan]],
         given: Mapping[str, QParams],
+        repeated: Set[str],
     ) -> None:
-        self.program, self.given = program, given
+        self.program, self.given, self.repeated = program, given, repeated
         self.leaves: dict[int, np.ndarray] = {}
         self.qparams: dict[str, QParams] = {}
         self.interpreter = Interpreter(frozenset(plans), Rounding(plans, given, False))
@@ -126,9 +130,12 @@ class _Work:
         inputs = [self._data(layer, one[1 - operand]) for one in given]
         weight = given[0][operand]
         qparams = self.given.get(layer.name)
+        # No scale can be told of a site that sees another weight in each round.
+        is_told = qparams is not None or layer.name not in self.repeated
         if qparams is None:
             qparams = qparams_from_data(weight, layer.plan.spec, xp=jnp)
-        self.qparams[layer.name] = qparams
+        if is_told:
+            self.qparams[layer.name] = qparams
         gram = gram_of_inputs(layout, inputs, fixed, every)
         rows = recovered_weight(
             layout,
@@ -136,6 +143,7 @@ class _Work:
             of_numpy(qparams),
             gram,
             center=layer.bias is not None,
+            keeps_ends=not is_told,
         )
         self._put(layer.weight, layout.as_operand(rows))
         if layer.bias is not None:

@@ -46,10 +46,7 @@ def places_of(program: Program, /) -> tuple[Places, Mapping[int, np.ndarray]]:
 
     And for each leaf how many operands, and others, each element is in.
     """
-    shapes = [
-        tuple(leaf.shape) if held and jnp.issubdtype(leaf.dtype, jnp.floating) else None
-        for leaf, held in zip(program.leaves, program.is_weight, strict=True)
-    ]
+    shapes = weight_shapes(program)
     uses = uses_of(program.closed.jaxpr, shapes, PRIMITIVES | {ADD})
     places = {
         (use.index, use.operand): Place(
@@ -59,6 +56,14 @@ def places_of(program: Program, /) -> tuple[Places, Mapping[int, np.ndarray]]:
         if use.index is not None and not use.part.rounds
     }
     return places, _counts(uses, shapes)
+
+
+def weight_shapes(program: Program, /) -> list[tuple[int, ...] | None]:
+    """Return the shapes of the leaves that are weights in floats."""
+    return [
+        tuple(leaf.shape) if held and jnp.issubdtype(leaf.dtype, jnp.floating) else None
+        for leaf, held in zip(program.leaves, program.is_weight, strict=True)
+    ]
 
 
 def _counts(uses: Sequence[Use], shapes: Sequence[Any]) -> Mapping[int, np.ndarray]:

@@ -23,6 +23,7 @@ from qcore.adapters.jax.recovery.traced_calls import (
     traced_calls,
     with_leaves,
 )
+from qcore.adapters.jax.recovery.unrolled import unrolled
 from qcore.errors import QuantError
 from qcore.statistics import Statistics
 
@@ -37,6 +38,8 @@ class Recovered(NamedTuple):
     qparams : dict
         By names of sites; those of all weights that were rounded are among them, under
         which `fake_quant` and `quantize_params` find the very codes that were chosen.
+        Layers that a loop scans over have none, as before: the least and the largest
+        weights kept their codes, so that the scales of their values stay.
     left : dict
         What could not be done, and why, by names of the sites of weights.
     """
@@ -74,8 +77,9 @@ def recover(
         It gives `Recovered`. What layers make of all calls is held in memory at once.
         Nothing is compiled as a whole, and it can be no part of what JAX compiles.
 
-        Weights stay that several products share, or that are used otherwise, too; that
-        are no mere layout of parameters; and those inside of loops and branches, whose
+        Layers that a loop scans over are done each on its own. Weights stay that
+        several products share, or the rounds of a loop, or that are used otherwise,
+        too; that are no mere layout of parameters; and those inside of branches, whose
         data are quantized nevertheless.
 
     Raises
@@ -97,8 +101,9 @@ def recover(
 
     def recovered(params: Any, data: Iterable[Any], /) -> Recovered:
         programs = traced_calls(f, where, params, data)
-        flats = flat_programs(programs)
         plans, used = settled_qparams(programs[0], config, given)
+        programs, plans = unrolled(programs, plans)
+        flats = flat_programs(programs)
         layers, left = find_layers(programs[0], flats[0], plans)
         if not layers:
             raise QuantError(
