@@ -47,7 +47,7 @@ def main() -> None:
     chosen = [MODELS[name] for name in sys.argv[1:] or MODELS]
     with tempfile.TemporaryDirectory() as folder:
         for model in chosen:
-            original = _original(model, Path(folder))
+            original = original_file(model, Path(folder))
             if original is None:
                 print(f"{model.name}: no model below {FOLDER}, left out.")
                 continue
@@ -68,13 +68,13 @@ def _measured(
 ) -> dict[str, float | str]:
     """Return what it takes a tool to quantize a model, and how good the result is."""
     target = folder / f"{model.name}.{tool}.{method}.onnx"
-    found = _in_a_process([tool, model.name, method, str(original), str(target)])
+    found = in_a_process([tool, model.name, method, str(original), str(target)])
     if "failed" not in found:
         found |= model.score(target, original)
     return {"tool": tool, "method": method} | found
 
 
-def _original(model: PublicModel, folder: Path) -> Path | None:
+def original_file(model: PublicModel, folder: Path) -> Path | None:
     """Return the float model's file, if all that it needs is there."""
     if model is not MINILM:
         return model.path if model.path.exists() else None
@@ -86,7 +86,7 @@ def _original(model: PublicModel, folder: Path) -> Path | None:
     return path
 
 
-def _in_a_process(job: list[str]) -> dict[str, float | str]:
+def in_a_process(job: list[str]) -> dict[str, float | str]:
     done = subprocess.run(
         [sys.executable, __file__, *job], capture_output=True, text=True, check=False
     )
@@ -133,11 +133,16 @@ def _onnxruntime(
 ) -> None:
     from onnxruntime import quantization as peer  # noqa: PLC0415 - measured memory
 
+    method, *steps = method.split("+")
     if model is MINILM and method != "MinMax":
         feeds = [_padded(feed) for feed in feeds]
     with tempfile.TemporaryDirectory() as folder:
         if model is MNIST:
             original = _modernized(original, folder)
+        if "optimized" in steps:
+            optimized = str(Path(folder) / "optimized.onnx")
+            peer.quant_pre_process(original, optimized, skip_symbolic_shape=True)
+            original = optimized
         peer.quantize_static(
             original,
             target,
@@ -145,7 +150,9 @@ def _onnxruntime(
             quant_format=peer.QuantFormat.QDQ,
             per_channel=True,
             weight_type=peer.QuantType.QInt8,
-            activation_type=peer.QuantType.QUInt8,
+            activation_type=(
+                peer.QuantType.QInt8 if "int8" in steps else peer.QuantType.QUInt8
+            ),
             calibrate_method=peer.CalibrationMethod[method],
             op_types_to_quantize=None if model is not MINILM else list(model.op_types),
         )
