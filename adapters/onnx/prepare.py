@@ -13,7 +13,7 @@ from qcore.adapters.onnx.model_file import Source, to_ir
 from qcore.adapters.onnx.passes.absorb_affine import absorb_affine
 from qcore.adapters.onnx.passes.absorb_affine_before import absorb_affine_before
 from qcore.adapters.onnx.passes.absorb_pad import absorb_pad
-from qcore.adapters.onnx.passes.clean import clean
+from qcore.adapters.onnx.passes.clean import clean, name_all
 from qcore.adapters.onnx.passes.distinct_names import distinct_names
 from qcore.adapters.onnx.passes.einsum_as_matmul import einsum_as_matmul
 from qcore.adapters.onnx.passes.fold_constants import fold_constants
@@ -35,6 +35,7 @@ def inline_functions(model: ir.Model) -> ir.Model:
 PASSES = (
     inline_functions,
     raise_opset,
+    name_all,  # before others do, who call any node "node"
     fold_constants,
     refuse_training,
     infer_types,

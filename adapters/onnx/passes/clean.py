@@ -19,12 +19,18 @@ def clean(model: ir.Model) -> ir.Model:
     model = RemoveUnusedNodesPass()(model).model
     for body in model.graph.subgraphs():  # where the pass drops nodes alone
         _drop_constants(body)
-    model = NameFixPass(_AfterOperator())(model).model
+    model = name_all(model)
     for node in model.graph.all_nodes():
         _drop_notes(node.metadata_props)
         for value in node.outputs:
             _drop_notes(value.metadata_props)
     return model
+
+
+def name_all(model: ir.Model) -> ir.Model:
+    """Return the model with a name of its own for each node and tensor."""
+    named: ir.Model = NameFixPass(_AfterOperator())(model).model
+    return named
 
 
 def _drop_constants(body: ir.Graph) -> None:

@@ -3,6 +3,8 @@
 import onnx
 import onnx_ir as ir
 
+from qcore.adapters.onnx.passes.old_meanings import after_raising, before_raising
+from qcore.adapters.onnx.tensors import HALVES
 from qcore.errors import QuantError
 
 OPSET = 13
@@ -28,19 +30,25 @@ def raise_opset(model: ir.Model, opset: int = OPSET) -> ir.Model:
     QuantError
         If onnx cannot raise it.
     """
-    least = max(opset, OPSET_OF_HALVES if _has_halves(model.graph) else OPSET)
+    least = max(opset, OPSET_OF_HALVES if _has_halves(model) else OPSET)
     own = model.opset_imports.get("", least)
     if own < least:
-        model = _convert(model, own, least)
+        model = _convert(before_raising(model, own), own, least)
+        model = after_raising(model, own)
     published = [version for first, version in IR_VERSION.items() if first <= least]
     model.ir_version = max(model.ir_version, *published)
     return model
 
 
-def _has_halves(graph: ir.Graph) -> bool:
-    values = (*graph.inputs, *graph.initializers.values())
-    types = {value.dtype for value in values} | {_made(node) for node in graph}
-    return ir.DataType.FLOAT16 in types
+def _has_halves(model: ir.Model) -> bool:
+    values = (
+        value
+        for graph in model.graphs()
+        for value in (*graph.inputs, *graph.initializers.values())
+    )
+    types = {value.dtype for value in values}
+    types.update(map(_made, model.graph.all_nodes()))
+    return not types.isdisjoint(HALVES)
 
 
 def _made(node: ir.Node) -> ir.DataType | None:
