@@ -1,7 +1,7 @@
 """From what was typed to an exit code: run a command, turn errors into one sentence.
 
 0: done. 1: the job could not be done. 2: bad usage or bad input. As shells count
-signals, 130: interrupted, and 141: nobody reads the output any more.
+signals, 130: interrupted, 141: nobody reads the output any more, and 143: terminated.
 """
 
 import io
@@ -13,9 +13,16 @@ from importlib import import_module
 
 from qcore.adapters.cli.errors import BadInputError, CannotDoError
 from qcore.adapters.cli.parser import parser
+from qcore.adapters.cli.termination import Terminated, terminable
 from qcore.errors import NonFiniteError, QuantError
 
-DONE, CANNOT, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
+DONE, CANNOT, BAD_INPUT = 0, 1, 2
+INTERRUPTED, NO_READER, TERMINATED = 130, 141, 143
+
+STOPPED = {
+    KeyboardInterrupt: (INTERRUPTED, "interrupted."),
+    Terminated: (TERMINATED, "terminated."),
+}
 
 BAD_PATH = (
     FileExistsError,
@@ -49,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv : sequence of str, optional
         What follows `qcore`; that of the process by default.
     """
-    code, sentence = _outcome(argv)
+    with terminable():
+        code, sentence = _outcome(argv)
     # Only here has the error let go of a progress bar, which thus has left the line.
     if sentence:
         if code == INTERRUPTED and sys.stderr.isatty():
@@ -92,7 +100,7 @@ def _verdict(error: BaseException) -> tuple[int, str]:
     """Return the exit code of an error, and what to say of it."""
     match error:
         case KeyboardInterrupt():
-            return INTERRUPTED, "interrupted."
+            return STOPPED[type(error)]
         case BrokenPipeError():
             _discard_output()
             return NO_READER, ""
