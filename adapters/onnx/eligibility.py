@@ -23,6 +23,7 @@ from qcore.adapters.onnx.operands import (
     weight_index,
 )
 from qcore.adapters.onnx.targets import Target
+from qcore.adapters.onnx.tensors import FLOATS
 
 Reason: TypeAlias = str | None
 _Checks: TypeAlias = tuple[Callable[[ir.Node], Reason], ...]
@@ -50,7 +51,7 @@ def _type(node: ir.Node) -> Reason:
     names = {dtype.name.lower() for dtype in types if dtype is not None}
     if not names:
         return "the type of its inputs is unknown"
-    others = names - {"float", "float16"}
+    others = names - {dtype.name.lower() for dtype in FLOATS}
     return f"its inputs are {min(others)}" if others else None
 
 

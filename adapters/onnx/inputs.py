@@ -16,6 +16,8 @@ Feed: TypeAlias = Mapping[str, np.ndarray]
 TEXT = np.dtype(str)
 """The type of strings, as files hold them without pickled objects."""
 
+_BFLOAT16 = ir.DataType.BFLOAT16.numpy()
+
 
 @dataclass(frozen=True)
 class Input:
@@ -52,6 +54,8 @@ class Input:
         """
         try:
             array = np.asarray(data)
+            if array.dtype == _BFLOAT16:  # which NumPy knows not for a float
+                array = array.astype(np.float32)
         except Exception as error:  # rows of unequal length, a tensor elsewhere
             raise QuantError(
                 f"input {self.name!r} must be {self}; got {type(data).__name__}, no "
@@ -107,10 +111,17 @@ def inputs_of(graph: ir.Graph) -> list[Input]:
                 f"input {value.name!r} of the model must be a tensor for samples to "
                 f"fit; it is {type(value.type).__name__}."
             )
-        has_text = value.dtype is ir.DataType.STRING
-        dtype = TEXT if has_text else value.dtype.numpy()
-        inputs.append(Input(str(value.name), dtype, _extents(value.shape)))
+        inputs.append(
+            Input(str(value.name), _dtype(value.dtype), _extents(value.shape))
+        )
     return inputs
+
+
+def _dtype(kind: ir.DataType) -> np.dtype:
+    """Return the type of what is fed: of bfloat16 a float32 twin of the model runs."""
+    if kind is ir.DataType.STRING:
+        return TEXT
+    return np.dtype(np.float32) if kind is ir.DataType.BFLOAT16 else kind.numpy()
 
 
 def _extents(shape: ir.Shape | None) -> tuple[int | str | None, ...] | None:

@@ -10,9 +10,7 @@ from qcore.adapters.onnx.constants import is_constant
 from qcore.adapters.onnx.operands import activations, is_standard
 from qcore.adapters.onnx.placement import Excludes, Known, Placement
 from qcore.adapters.onnx.targets import Target
-from qcore.adapters.onnx.tensors import all_tensors
-
-_FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
+from qcore.adapters.onnx.tensors import FLOATS, all_tensors
 
 
 def place_at_readers(
@@ -42,7 +40,7 @@ def _summed(node: ir.Node, compute: set[ir.Node], sums: str) -> list[ir.Value]:
     values = list(activations(node))
     if len(values) != 2 or any(map(is_constant, values)) or sums == "none":
         return []
-    if not all(value.dtype in _FLOATS for value in values):
+    if not all(value.dtype in FLOATS for value in values):
         return []
     if sums == "all":
         return values

@@ -10,8 +10,8 @@ from qcore.adapters.onnx.eligibility import Reason
 from qcore.adapters.onnx.operands import PRODUCTS, integer_attribute, is_standard
 from qcore.adapters.onnx.plan import Plan
 from qcore.adapters.onnx.targets import Target
+from qcore.adapters.onnx.tensors import FLOATS
 
-_TYPES = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 _LEAST_ROW = 8
 """Shorter rows of a table gain little: each has a scale of its own, in 32 bits."""
 
@@ -49,7 +49,7 @@ def stored_operands(node: ir.Node) -> tuple[StoredOperand, ...]:
         for operand in _operands(node)
         if operand.index < len(node.inputs)
         and is_constant(node.inputs[operand.index])
-        and operand.value(node).dtype in _TYPES
+        and operand.value(node).dtype in FLOATS
     )
     return tuple(able)
 
@@ -76,7 +76,7 @@ def is_table(node: ir.Node) -> bool:
     table, rows = node.inputs[:2]
     return (
         is_constant(table)
-        and table.dtype in _TYPES
+        and table.dtype in FLOATS
         and not is_constant(rows)
         and integer_attribute(node, "axis", 0) == 0
         and len(extents_of(table)) == 2

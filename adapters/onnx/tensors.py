@@ -6,6 +6,12 @@ import onnx_ir as ir
 
 from qcore.adapters.onnx.bodies import bodies
 
+HALVES = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
+"""The floats of 16 bits."""
+
+FLOATS = (ir.DataType.FLOAT, *HALVES)
+"""The floats of which codes can take the place."""
+
 
 def tensors(graph: ir.Graph) -> Iterator[ir.Value]:
     """Yield the inputs of a graph, then the results of its nodes."""
@@ -30,4 +36,5 @@ def tensors_by_name(graph: ir.Graph) -> dict[str, ir.Value]:
 
 def scale_dtype(value: ir.Value) -> str:
     """Return the type that the scales of a tensor must have: its own."""
-    return "float16" if value.dtype == ir.DataType.FLOAT16 else "float32"
+    dtype = ir.DataType.FLOAT if value.dtype is None else value.dtype
+    return dtype.name.lower() if dtype in HALVES else "float32"

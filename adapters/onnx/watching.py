@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
 
+from qcore.adapters.onnx.float32_twin import float32_twin
 from qcore.adapters.onnx.inputs import Feed
 from qcore.adapters.onnx.sessions import open_session
 from qcore.adapters.onnx.side_file import LEAST_BYTES
@@ -47,9 +48,10 @@ def watching(
         fetched.pop(str(value.name), None)
     with TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
-        with _outputs(model.graph, list(fetched.values())):
+        twin = float32_twin(model)
+        with _outputs(twin.graph, list(fetched.values())):
             ir.save(
-                model, path, external_data="weights", size_threshold_bytes=LEAST_BYTES
+                twin, path, external_data="weights", size_threshold_bytes=LEAST_BYTES
             )
         session = _session(path, as_written) if fetched else None
 

@@ -16,6 +16,7 @@ from qcore.adapters.onnx.operands import (
     weight,
 )
 from qcore.adapters.onnx.plan import Plan
+from qcore.adapters.onnx.tensors import HALVES
 from qcore.adapters.onnx.weights import WeightSpecs, store_bias
 
 
@@ -54,7 +55,7 @@ def quantize_weights(
             x_scale = qparams[x].scale
             axis, addend, values = channel_axis(node), bias(node), bias_values(node)
             # The product of two scales has no room in 16 bits.
-            if kernel.dtype == ir.DataType.FLOAT16:
+            if kernel.dtype in HALVES:
                 values = None
             if addend is not None and values is not None:
                 finite(addend)
