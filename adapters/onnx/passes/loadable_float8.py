@@ -8,7 +8,9 @@ the very same numbers.
    Min.
 2. It merges a MatMul with the DequantizeLinear of both operands, and cannot load that
    ("Type 'tensor(float8e4m3fn)' of input parameter of operator (MatMulIntegerToFloat)
-   is invalid"): here Cast and Mul dequantize the second operand.
+   is invalid"): here Cast and Mul dequantize the second operand. So it does with a
+   Gemm, unless that has a bias and answers in floats: here they dequantize what is no
+   weight, since it makes codes of floats that it finds in the weight's place.
 3. It moves a QuantizeLinear ahead of a Transpose and others, which have no kernel for
    codes of float8: here Max stands between, with the lowest number that has a code.
 """
@@ -21,7 +23,7 @@ from qcore.adapters.onnx.bodies import graph_of
 from qcore.adapters.onnx.clamps import CLAMPS
 from qcore.adapters.onnx.constants import array_of, is_constant
 from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.operands import is_standard
+from qcore.adapters.onnx.operands import MATRICES, bias, is_standard
 from qcore.adapters.onnx.replacement import Replacement
 from qcore.adapters.onnx.sharing import moves
 
@@ -38,10 +40,12 @@ def loadable_float8(model: ir.Model) -> ir.Model:
             _hold(Replacement(graph, names, node))
         elif is_standard(node, *CLAMPS) and _becomes_float8(node.outputs[0]):
             _split(Replacement(graph, names, node))
-        elif is_standard(node, "MatMul"):
-            read = [_dequantizing_float8(value) for value in node.inputs]
-            if all(read) and read[1] is not None:
-                node.replace_input_with(1, _cast(graph, names, node, read[1]))
+        elif is_standard(node, *MATRICES) and not _answers_in_floats(node):
+            read = [_dequantizing_float8(value) for value in node.inputs[:2]]
+            place = int(node.op_type == "MatMul" or _is_weight(read[0]))
+            reader = read[place]
+            if all(read) and reader is not None:
+                node.replace_input_with(place, _cast(graph, names, node, reader))
     return model
 
 
@@ -74,6 +78,17 @@ def _becomes_float8(value: ir.Value) -> bool:
         use.node.op_type == "QuantizeLinear" and use.node.outputs[0].dtype in FLOAT8S
         for use in value.uses()
     )
+
+
+def _answers_in_floats(node: ir.Node) -> bool:
+    """Return whether this is a Gemm with a bias and without codes behind it."""
+    users = {use.node.op_type for use in node.outputs[0].uses()}
+    is_biased = node.op_type == "Gemm" and bias(node) is not None
+    return is_biased and "QuantizeLinear" not in users
+
+
+def _is_weight(read: ir.Node | None) -> bool:
+    return read is not None and is_constant(read.inputs[0])
 
 
 def _dequantizing_float8(value: ir.Value | None) -> ir.Node | None:

@@ -52,6 +52,23 @@ def test_a_product_is_that_of_numpy(product, data, run, activation):
         np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("activation", FLOATS)
+@pytest.mark.parametrize(
+    "gemm", ["(x, w)", "(x, w, b)", "<transB = 1>(x, w)", "<transA = 1>(w, x, b)"]
+)
+def test_every_gemm_of_float8_loads_and_answers(build, rng, run, gemm, activation):
+    w, v = rng.normal(size=(2, 8, 8)).astype(np.float32)
+    given = {"w": w, "v": v, "b": rng.normal(size=8).astype(np.float32)}
+    body = f"{{ z = Gemm{gemm} \n y = Gemm(z, v) }}"
+    used = {k: a for k, a in given.items() if k != "b" or "b)" in gemm}
+    model = build("float[8, 8] x", "float[8, 8] y", body, **used)
+    x = {"x": rng.normal(size=(8, 8)).astype(np.float32)}
+    quantized = adapter.quantize(model, [x], activation=activation, recover="none")
+    got = run(quantized, x)
+    np.testing.assert_allclose(run(quantized, x, merge=False), got, atol=1e-4)
+    assert sqnr(run(model, x), got) > 18
+
+
 @pytest.mark.parametrize("activation", FLOATS + INTS)
 def test_scales_are_those_of_the_core(product, data, activation):
     seen = adapter.calibrate(product, data, activation=activation)
