@@ -14,10 +14,11 @@ from qcore.errors import QuantError
 
 COMPARED = (
     ir.DataType.FLOAT16,
+    ir.DataType.BFLOAT16,
     ir.DataType.FLOAT,
     ir.DataType.DOUBLE,
 )
-"""Types that onnxruntime hands out as arrays of floats."""
+"""Types that models hand out as arrays of floats, some of them as a float32 twin."""
 
 
 def inner_tensors(graph: ir.Graph) -> Iterator[ir.Value]:
@@ -65,9 +66,10 @@ def decoded(value: ir.Value) -> ir.Value:
 
 
 def _results(value: ir.Value, op_type: str) -> Iterator[ir.Value]:
-    for use in value.uses():
-        if use.node.op_type == op_type and use.idx == 0:
-            yield use.node.outputs[0]
+    for node, place in value.uses():
+        # In bodies it may be decoded, too, once for each.
+        if node.op_type == op_type and place == 0 and node.graph is value.graph:
+            yield node.outputs[0]
 
 
 def paired_outputs(

@@ -13,10 +13,15 @@ _TYPE_ATTRIBUTES = frozenset({"dtype", "output_dtype", "precision", "stash_type"
 """Those that say the type of what an operator gives or computes in."""
 
 
+def has_bfloat16(model: ir.Model) -> bool:
+    """Return whether anything in a model is of that type."""
+    nodes = model.graph.all_nodes()
+    return any(map(_is_short, _values(model))) or any(map(_widened_in, nodes))
+
+
 def float32_twin(model: ir.Model) -> ir.Model:
     """Return a copy of a model with float32 for bfloat16; the model if it has none."""
-    nodes = model.graph.all_nodes()
-    if not (any(map(_is_short, _values(model))) or any(map(_widened_in, nodes))):
+    if not has_bfloat16(model):
         return model
     twin = model.clone()
     for value in _values(twin):

@@ -8,7 +8,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from qcore.adapters.onnx.constants import is_constant
-from qcore.adapters.onnx.float32_twin import float32_twin
+from qcore.adapters.onnx.float32_twin import float32_twin, has_bfloat16
 from qcore.adapters.onnx.recovery.held import Held
 from qcore.adapters.onnx.recovery.stages import Stage, operands
 from qcore.adapters.onnx.sessions import open_session
@@ -57,8 +57,9 @@ def _session(
     proto = onnx.helper.make_model(
         graph, opset_imports=opsets, ir_version=model.ir_version
     )
-    twin = float32_twin(ir.from_proto(proto))
-    return open_session(ir.to_proto(twin).SerializeToString())
+    if has_bfloat16(model):
+        proto = ir.to_proto(float32_twin(ir.from_proto(proto)))
+    return open_session(proto.SerializeToString())
 
 
 def _constants(stage: Stage) -> Iterable[ir.TensorProtocol]:

@@ -9,7 +9,7 @@ from onnx.reference import ReferenceEvaluator
 
 from qcore import QuantSpec
 from qcore import calibrate as choose
-from qcore.adapters.onnx import calibrate, plan, quantize
+from qcore.adapters.onnx import calibrate, compare, plan, quantize
 from tests.adapters.onnx.corpus.changes import constant_nodes
 from tests.adapters.onnx.graphs import all_nodes, constants, initializers, sqnr
 
@@ -168,6 +168,12 @@ def test_a_loop_in_bfloat16_is_seen_inside(build, rng):
     types = [n.op_type for n in all_nodes(quantized.graph)]
     assert types.count("QuantizeLinear") == 2
     assert initializers(quantized.graph)["s_scale"].dtype == SHORT
+
+
+def test_tensors_of_bfloat16_are_compared(model, data):
+    found = compare(model, quantize(model, data), data)
+    assert {tensor.name for tensor in found.tensors} == {*"cdfgprx"}
+    assert found.outputs[0].sqnr > 25
 
 
 def test_rounded_floats_are_in_bfloat16(model, data):
