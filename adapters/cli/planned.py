@@ -7,6 +7,7 @@ from qcore.adapters import onnx
 from qcore.adapters.cli.arguments import selected
 from qcore.adapters.cli.errors import CannotDoError
 from qcore.adapters.onnx.foresight import Foreseen, foresee
+from qcore.adapters.onnx.planning import plan_prepared
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.request import Request
 from qcore.statistics import Statistics
@@ -16,21 +17,29 @@ def planned(
     arguments: Namespace, statistics: Mapping[str, Statistics] | None = None
 ) -> onnx.Plan:
     """Return the plan for the model, unless that leaves everything float."""
-    plan = onnx.plan(arguments.model, statistics=statistics, **selected(arguments))
-    if not (plan.compute or plan.stores):
-        name = str(arguments.model)
-        raise CannotDoError(f"{name!r} has nothing to quantize{plan.first_reason}")
-    return plan
+    found = onnx.plan(arguments.model, statistics=statistics, **selected(arguments))
+    return _checked(found, arguments)
 
 
 def foreseen(
     arguments: Namespace,
     asked: Request,
     statistics: Mapping[str, Statistics] | None = None,
-) -> Foreseen:
-    """Return what will be done with each tensor, unless some of it cannot be."""
+) -> tuple[onnx.Plan, Foreseen]:
+    """Return the plan, and what will be done with each tensor, unless it cannot be."""
     prepared = prepare(
         arguments.model, keep_existing=arguments.keep_existing, opset=asked.opset
     )
-    plan = asked.plan(prepared, statistics)
-    return foresee(prepared, plan, asked, smooths=arguments.smooth is not False)
+    found = plan_prepared(
+        prepared, asked.formats.target, asked.selection, statistics=statistics
+    )
+    plan = _checked(found, arguments)
+    smooths = arguments.smooth is not False
+    return plan, foresee(prepared, plan, asked, smooths=smooths)
+
+
+def _checked(plan: onnx.Plan, arguments: Namespace) -> onnx.Plan:
+    if not (plan.compute or plan.stores):
+        name = str(arguments.model)
+        raise CannotDoError(f"{name!r} has nothing to quantize{plan.first_reason}")
+    return plan

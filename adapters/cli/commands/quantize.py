@@ -8,6 +8,7 @@ import qcore
 from qcore.adapters import onnx
 from qcore.adapters.cli.arguments import method_options, selected
 from qcore.adapters.cli.collect import Counted, collect
+from qcore.adapters.cli.computed_in import computed_in
 from qcore.adapters.cli.errors import BadInputError, UsageError
 from qcore.adapters.cli.foretold import foretold
 from qcore.adapters.cli.method import check_method
@@ -17,7 +18,6 @@ from qcore.adapters.cli.planned import foreseen, planned
 from qcore.adapters.cli.samples import samples, told
 from qcore.adapters.cli.sweeping import choose, find_judge, scores
 from qcore.adapters.cli.units import size
-from qcore.adapters.codes import CODES
 from qcore.adapters.onnx.formats import Formats
 from qcore.adapters.onnx.model_file import external_files
 from qcore.adapters.onnx.recovery.checkpoint import find_folder, remove_checkpoint
@@ -39,10 +39,9 @@ def run(arguments: Namespace) -> Iterator[str]:
         _check_files(arguments, needs_data=asked.formats.needs_data)
 
     statistics = qcore.load(arguments.statistics) if arguments.statistics else None
-    plan = planned(arguments, statistics)
-    found = foreseen(arguments, asked, statistics)
+    plan, found = foreseen(arguments, asked, statistics)
     if arguments.plan:
-        yield from foretold(found)
+        yield from foretold(found, asked.formats, arguments)
     else:
         yield from _write(arguments, plan, asked.formats, statistics, options)
 
@@ -77,6 +76,8 @@ def _write(
     # Smoothing makes another model, which statistics of this one do not fit.
     if has_data and not smooths:
         statistics = collect(arguments, counted)
+        if formats.needs_data and not statistics.keys() >= set(plan.sources):
+            plan = planned(arguments, statistics)  # bodies that never ran stay float
     common = {**options, "keep_existing": arguments.keep_existing}
     found = choose(judge, arguments, statistics or {}, common) if judge else None
     best = {"method": arguments.method, **method_options(arguments)}
@@ -150,10 +151,7 @@ def _done(plan: onnx.Plan, formats: Formats, activation: str | None) -> str:
     stored = f"weights of {len(plan.stores)} operators are {how} {formats.weight}"
     if formats.target.mode == "weights":
         return stored
-    spec = formats.activation
-    name = "int8" if spec is None or spec.format.name in CODES else spec.format.name
-    if formats.fake:
-        name = f"floats, rounded to {activation or name}"
+    name = computed_in(formats, activation)
     computed = f"{done} of {done + left} Conv, Gemm and MatMul compute in {name}"
     return f"{computed}, {stored}" if plan.stores else computed
 

@@ -239,7 +239,7 @@ def test_a_plan_is_told_and_nothing_is_written(
         (["--activation", "float"], "weights of 8 operators are stored in int8;"),
         (
             ["--activation", "float", "--weight", "int4", "--block", "32"],
-            "weights of 8 operators are stored in int4;",
+            "weights of 3 operators are stored in int4;",
         ),
         (["--activation", "dynamic"], "Conv, Gemm and MatMul compute in int8;"),
     ],
@@ -404,3 +404,29 @@ def test_a_checkpoint_of_nothing_is_refused_before_data_is_read(
     code, _, err = qcore("quantize", model, *given, *own)
     assert code == 2
     assert "`checkpoint` must come with data to recover with" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--activation", "int16"], "would compute in int16 (8):"),
+        (
+            ["--fake", "--activation", "mxfp8_e4m3"],
+            "would compute in floats, rounded to mxfp8_e4m3 (8):",
+        ),
+        (["--budget", "9"], "With data, --budget gives those of them 16 bits"),
+    ],
+)
+def test_a_plan_tells_which_numbers_it_is_of(qcore, model: Path, options, said) -> None:
+    code, out, _ = qcore("quantize", model, "--plan", *options)
+    assert code == 0
+    assert said in out
+
+
+def test_a_block_that_nothing_has_room_for_leaves_nothing_to_do(
+    qcore, model: Path, tmp_path: Path
+) -> None:
+    block = ("--activation", "float", "--weight", "int4", "--block", 256)
+    code, _, err = qcore("quantize", model, *block, "-o", tmp_path / "out.onnx")
+    assert code == 1
+    assert "a channel has fewer weights than the 256 of a block" in err
