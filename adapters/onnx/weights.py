@@ -36,7 +36,7 @@ OUTPUT = "output"
 
 BINS = 512  # a channel has hundreds of weights, rarely more
 LEAST_SCALE = 2.0**-125  # what products of scales must reach, so as to be normal floats
-MOST_CODES = 2.0**31 * (1 - 2**-20)  # less than int32's, for scales are rounded too
+MOST_CODES = 2.0**30  # of a bias in int32, to which products of codes are added
 
 
 class Stored(NamedTuple):

@@ -126,3 +126,22 @@ def test_integer_kernels_give_what_the_graph_says(net, samples, run):
     merged, literal = (run(quantized, samples[0], merge=m) for m in (True, False))
     # Kernels round what the graph rounds, but in float32 sums of another order.
     np.testing.assert_allclose(merged, literal, atol=np.abs(literal).max() / 50)
+
+
+@pytest.mark.parametrize("recover", ["none", "full"])
+def test_a_bias_leaves_room_for_the_products_added_to_it(
+    build, rng, run, kernels, recover
+):
+    w = rng.normal(size=(4, 3, 3, 3)).astype(np.float32)
+    w[1] *= 1e-6  # a channel that has died, as those of public models have
+    b = np.array([0.1, -4.32, 0.2, -0.3], np.float32)
+    only = np.zeros((4, 2), np.float32)
+    only[1] = 50, -50  # which sees nothing but that channel
+    body = "{ c = Conv(x, w, b)  r = Relu(c)  p = GlobalAveragePool(r)  f = Flatten(p) "
+    ends = "float[N, 3, 8, 8] x", "float[N, 2] y"
+    model = build(*ends, f"{body} y = MatMul(f, k) }}", w=w, b=b, k=only)
+    data = [{"x": rng.normal(size=(1, 3, 8, 8)).astype(np.float32)} for _ in range(8)]
+    found = quantize(model, data, recover=recover)
+    assert "QLinearConv" in kernels(found)
+    for sample in data:
+        assert (run(found, sample) == 0).all()
