@@ -16,6 +16,9 @@ from qcore.errors import QuantError
 ANY_GRID = 11
 """The first opset in which a Resize says where the new points lie."""
 
+NO_BATCH = 9
+"""The first opset in which the first axis of what a Scan is given is its first one."""
+
 ONE_AXIS = 13
 """The first opset in which a Hardmax is along one axis, not all from there on."""
 
@@ -24,7 +27,20 @@ def before_raising(model: ir.Model, opset: int) -> ir.Model:
     """Return a model of that opset without what the converter takes for something else.
 
     A Hardmax was along all axes from one on, as if they were a single one.
+
+    Raises
+    ------
+    QuantError
+        If a Scan goes through each element of a batch: no later one does.
     """
+    if opset < NO_BATCH:
+        for node in model.graph.all_nodes():
+            if is_standard(node, "Scan"):
+                raise QuantError(
+                    f"`model` must be of opset {NO_BATCH} or later for Scan "
+                    f"{node.name!r}, which meant batches before; it has opset {opset}. "
+                    "Export it anew."
+                )
     if opset < ONE_AXIS:
         names = Names(model.graph)
         for node in list(model.graph.all_nodes()):

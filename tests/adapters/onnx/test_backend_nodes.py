@@ -16,6 +16,7 @@ from onnx.backend.test.case.node import collect_testcases
 
 from qcore import QuantError
 from qcore.adapters import onnx as adapter
+from tests.adapters.onnx.graphs import all_nodes, sqnr
 
 OPERATORS = [
     *("Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", "LSTM", "GRU", "RNN"),
@@ -44,13 +45,17 @@ REASONS = "|".join(
 
 
 @cache
+def every_test():
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # some compute on infinities
+        return collect_testcases(None)
+
+
+@cache
 def nodes_by_operator():
     """Return ONNX's tests of single nodes, some of each operator."""
     found = {}
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # some compute on infinities
-        tests = collect_testcases(None)
-    for test in tests:
+    for test in every_test():
         nodes = test.model.graph.node
         if len(nodes) == 1 and not nodes[0].domain:
             found.setdefault(nodes[0].op_type, []).append(test)
@@ -168,3 +173,24 @@ def test_a_node_between_products_is_quantized(operator):
                 error = np.linalg.norm(result.astype(float) - wanted.astype(float))
                 assert error <= 0.1 * np.linalg.norm(wanted) + 0.02
     assert found or operator == "Einsum"  # all of whose tests are in doubles
+
+
+@pytest.mark.parametrize(
+    "case", ["linear", "gated_delta", "gated_delta_gqa", "prefill_with_past"]
+)
+def test_attention_that_onnx_writes_as_a_scan_computes_on_codes(case):
+    name = f"test_linear_attention_{case}_expanded"
+    (test,) = (test for test in every_test() if test.name == name)
+    model = onnx.ModelProto()
+    model.CopyFrom(test.model)
+    for imported in model.opset_import:
+        imported.version = min(imported.version, 26)
+    compute = adapter.plan(model).compute
+    quantized = adapter.quantize(model, [feed_of(test)], method="minmax")
+    (scan,) = (node for node in quantized.graph.node if node.op_type == "Scan")
+    (body,) = (a.g for a in scan.attribute if a.name == "body")
+    inside = {node.name: node.op_type for node in all_nodes(body)}
+    assert {inside[name] for name in compute} == {"MatMul"}
+    assert list(inside.values()).count("QuantizeLinear") >= len(compute)
+    answers = zip(test.data_sets[0][1], outputs(quantized, feed_of(test)), strict=True)
+    assert min(sqnr(wanted, got) for wanted, got in answers) > 25

@@ -174,6 +174,18 @@ def test_a_resize_that_later_opsets_lack_is_refused(rng, data):
         adapter.quantize(old, data)
 
 
+def test_a_scan_of_batches_is_refused():
+    body = """(float[4] s, float[4] a) => (float[4] t, float[4] o)
+        { t = Add(s, a) o = Identity(t) }"""
+    old = onnx.parser.parse_model(
+        '<ir_version: 3, opset_import: ["" : 8]> net (float[2, 3, 4] x, float[2, 4] z)'
+        f" => (float[2, 3, 4] h) {{ [sums] q, h = Scan<num_scan_inputs = 1, body = b "
+        f"{body}>(, z, x) }}"
+    )
+    with pytest.raises(QuantError, match="must be of opset 9 or later for Scan 'sums'"):
+        prepare(old)
+
+
 def test_a_normalization_of_each_pixel_is_refused(rng, data):
     norm = f"d = BatchNormalization<spatial = 0>(c, {', '.join(NORM)})"
     old = model(rng, 7, norm, dict.fromkeys(NORM, (6, 8, 8)))
