@@ -14,6 +14,7 @@ from qcore.adapters.onnx.code_operators import (
     has_codes,
 )
 from qcore.adapters.onnx.eligibility import why_float
+from qcore.adapters.onnx.inspection.lookups import lookup_of
 from qcore.adapters.onnx.operands import is_standard
 from qcore.adapters.onnx.plan import KeptFloat
 from qcore.adapters.onnx.targets import Target
@@ -21,7 +22,7 @@ from qcore.adapters.onnx.targets import Target
 
 def is_quantized(graph: ir.Graph) -> bool:
     """Return whether anything is in codes."""
-    return any(map(has_codes, graph.all_nodes()))
+    return any(has_codes(node) or lookup_of(node) for node in graph.all_nodes())
 
 
 def computing_on_codes(graph: ir.Graph, target: Target) -> list[str]:
@@ -72,7 +73,9 @@ def _codes(graph: ir.Graph) -> set[ir.Value]:
         if has_codes(node):
             places = [place.codes for place in coded(node)]
             found.update(node.outputs if RESULT in places else ())
-        elif node.inputs[:1] and node.inputs[0] in found and node.op_type != "Cast":
+        elif node.op_type != "Cast" and (
+            lookup_of(node) or (node.inputs and node.inputs[0] in found)
+        ):
             found.update(node.outputs)
     return found
 

@@ -16,6 +16,7 @@ from qcore.adapters.onnx.code_operators import (
 )
 from qcore.adapters.onnx.constants import array_of, is_constant
 from qcore.adapters.onnx.encoding import type_given
+from qcore.adapters.onnx.inspection.lookups import Lookup, lookup_of
 from qcore.adapters.onnx.inspection.packed import (
     is_packed,
     packed_type,
@@ -74,6 +75,9 @@ def _grids(node: ir.Node) -> Iterator[Grid]:
         # What another operator makes is told with that.
         if codes is not None and (place.codes == RESULT or codes.producer() is None):
             yield _grid(node, place, codes)
+    lookup = lookup_of(node)
+    if lookup is not None:
+        yield _table(lookup)
     bias = operand(node, BIASES.get(node.op_type))
     if bias is not None:
         scales = [operand(node, place.scale) for place in coded(node)[:2]]
@@ -113,6 +117,16 @@ def _granularity(node: ir.Node, codes: ir.Value) -> str:
     elif is_packed(node) or "Conv" in node.op_type or turns:
         axis = 0
     return f"blocks of {size} on axis {axis}" if size else f"channels, axis {axis}"
+
+
+def _table(lookup: Lookup) -> Grid:
+    table, scale, zero_point = lookup
+    ends = None if scale is None else _ends(scale)
+    count = array_of(scale).size if is_constant(scale) else 1
+    granularity = "per tensor" if count == 1 else "channels, axis 0"
+    zeros = (0.0, 0.0) if zero_point is None else _ends(zero_point)
+    form = type_name(table.dtype)
+    return Grid(str(table.name), "weight", form, granularity, count, ends, zeros)
 
 
 def _bias(bias: ir.Value, scales: list[np.ndarray]) -> Grid:

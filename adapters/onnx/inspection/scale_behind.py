@@ -10,21 +10,22 @@ def scale_behind(product: ir.Node) -> ir.Value | None:
 
     Either by itself, or after the scale of the activations took it.
     """
-    cast = _only_user(product, "Cast")
-    factor = None if cast is None else _other_factor(cast)
+    cast = only_user(product, "Cast")
+    factor = None if cast is None else other_operand(cast, "Mul")
     scales = None if factor is None else factor.producer()
     if is_constant(factor) or scales is None or scales.op_type != "Mul":
         return factor if is_constant(factor) else None
     return next((value for value in scales.inputs if is_constant(value)), None)
 
 
-def _only_user(node: ir.Node, op_type: str) -> ir.Node | None:
+def only_user(node: ir.Node, op_type: str) -> ir.Node | None:
+    """Return what reads the first result of a node, if that is one such operator."""
     users = [use.node for use in node.outputs[0].uses()]
     return users[0] if [user.op_type for user in users] == [op_type] else None
 
 
-def _other_factor(node: ir.Node) -> ir.Value | None:
-    """Return what the result of a node is multiplied by."""
-    user = _only_user(node, "Mul")
+def other_operand(node: ir.Node, op_type: str) -> ir.Value | None:
+    """Return what such an operator, its only user, takes beside a node's result."""
+    user = only_user(node, op_type)
     others = [] if user is None else list(user.inputs)
     return next((value for value in others if value is not node.outputs[0]), None)

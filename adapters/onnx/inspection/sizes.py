@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from qcore.adapters.onnx.code_operators import BIASES, coded, operand
 from qcore.adapters.onnx.inspection.grids import ROLES, Grid, type_name
+from qcore.adapters.onnx.inspection.lookups import lookup_of
 from qcore.adapters.onnx.inspection.packed import is_packed, packed_size, packed_type
 from qcore.adapters.onnx.inspection.scale_behind import scale_behind
 
@@ -93,9 +94,12 @@ def _held(model: ir.Model) -> dict[str, str]:
         bias = operand(node, BIASES.get(node.op_type))
         if bias is not None:
             found[str(bias.name)] = ROLES["bias"]
-        behind = scale_behind(node)
-        if behind is not None:
-            found.setdefault(str(behind.name), "scales")
+        lookup = lookup_of(node)
+        scale = scale_behind(node) if lookup is None else lookup.scale
+        zero_point = None if lookup is None else lookup.zero_point
+        for value, what in ((scale, "scales"), (zero_point, "zero points")):
+            if value is not None:
+                found.setdefault(str(value.name), what)
     return found
 
 

@@ -215,3 +215,36 @@ def test_all_forms_are_known_to_be_quantized(static, dynamic, packed):
     for model in (static, dynamic, packed()[1]):
         with pytest.raises(QuantError, match="quantizes already"):
             adapter.quantize(model, activation="float")
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("weight", ["int8", "uint8"])
+def test_tables_whose_rows_are_decoded_are_weights(build, rng, per_channel, weight):
+    table = rng.normal(size=(300, 16)).astype(np.float32)
+    body = "{ [words] e = Gather(table, x)  y = Relu(e) }"
+    model = build("int64[N] x", "float[N, 16] y", body, table=table)
+    found = adapter.quantize(
+        model, activation="float", weight=weight, per_channel=per_channel
+    )
+    held, grid = constants(found), grids(found)["table_quantized"]
+    scale, zero = held["table_scale"], 128 if weight == "uint8" else 0
+    assert (grid.role, grid.format, grid.scale) == ("weight", weight, span(scale))
+    assert grid.granularity == ("channels, axis 0" if per_channel else "per tensor")
+    assert grid.zero_point == (zero, zero)
+    contents = adapter.inspect(found).contents
+    (codes,) = [kind for kind in contents.constants if kind.holds == "weights"]
+    assert (codes.values, codes.bytes) == (4800, 4800)
+    assert "others" not in {kind.holds for kind in contents.constants}
+
+
+def test_tables_of_onnxruntime_s_tools_are_weights(build, rng, tmp_path):
+    table = rng.normal(size=(300, 16)).astype(np.float32)
+    body = "{ [words] e = Gather(table, x)  y = Relu(e) }"
+    path = tmp_path / "dynamic.onnx"
+    model = build("int64[N] x", "float[N, 16] y", body, table=table)
+    quantize_dynamic(model, path, op_types_to_quantize=["Gather"])
+    found = onnx.load(path)
+    held, grid = constants(found), grids(found)["table_quantized"]
+    assert (grid.role, grid.format) == ("weight", held["table_quantized"].dtype.name)
+    assert grid.scale == span(held["table_scale"])
+    assert grid.zero_point == span(held["table_zero_point"])
