@@ -161,3 +161,20 @@ def test_constants_are_stored_as_the_codes_that_they_become(operators, rng, axis
     y = Add(x, sum)"""
     left = operators(body, v=ties, first=np.array([0]), **grid)
     assert left == [D, "ReduceSum", "Add"]
+
+
+@pytest.mark.parametrize("precision", ["", "<precision = 10>"])  # of float16
+def test_quotients_of_fewer_bits_round_to_other_codes(build, rng, precision):
+    again = AGAIN.replace("QuantizeLinear(b", f"QuantizeLinear{precision}(b")
+    w = rng.normal(size=(6, 6)).astype(np.float32)
+    model = build(
+        "float[64, 6] x",
+        "float[64, 6] y, float[64, 6] product",
+        f"{{ {again} \n {REALS} \n product = MatMul(x, w) }}",
+        23,
+        w=w,
+        **EQUAL,
+    )
+    done = adapter.quantize(model, activation="float", keep_existing=True)
+    encoding = [node for node in done.graph.node if node.op_type == Q]
+    assert len(encoding) == (2 if precision else 1)
