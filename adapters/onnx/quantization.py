@@ -26,7 +26,7 @@ from qcore.adapters.onnx.recovery.recover import recover_layers
 from qcore.adapters.onnx.recovery.samples import hold_samples
 from qcore.adapters.onnx.request import requested
 from qcore.adapters.onnx.rewriting import rewritten
-from qcore.adapters.onnx.smoothing import check_smooth, smooth_layers
+from qcore.adapters.onnx.smoothing import checked_smooth, smooth_layers
 from qcore.adapters.onnx.weights import OUTPUT
 from qcore.errors import QuantError
 from qcore.statistics import Statistics
@@ -185,7 +185,7 @@ def quantize(
         data = statistics_or_data
     level = choose_level(recover, data, formats)
     folder = find_folder(checkpoint, level)
-    check_smooth(smooth, statistics_or_data)
+    smooth = checked_smooth(smooth, statistics_or_data)
     prepared = prepare(model, keep_existing=keep_existing, opset=asked.opset)
     plan = asked.plan(prepared)
     # To refuse what cannot be, before data is run.

@@ -22,9 +22,9 @@ from qcore.errors import QuantError
 from qcore.recovery.smooth_quant import USUAL_ALPHA
 
 
-def check_smooth(smooth: bool | float, given: Any) -> None:
+def checked_smooth(smooth: bool | float, given: Any) -> bool | float:
     """
-    Refuse what says not how much to smooth, or without data.
+    Return how much to smooth, unless that is not said, or there is no data.
 
     Raises
     ------
@@ -32,8 +32,10 @@ def check_smooth(smooth: bool | float, given: Any) -> None:
         If it is no number, or one that is out of range; or if statistics are given,
         which are those of another model.
     """
+    if isinstance(smooth, np.bool_):
+        smooth = bool(smooth)
     if smooth is False:
-        return
+        return smooth
     if not isinstance(smooth, Real):
         raise TypeError(
             "`smooth` must be a bool or a number from 0 to 1; "
@@ -46,6 +48,7 @@ def check_smooth(smooth: bool | float, given: Any) -> None:
         raise QuantError(
             f"`smooth` changes the model: it must be given data; got {what}."
         )
+    return smooth
 
 
 def smooth_layers(

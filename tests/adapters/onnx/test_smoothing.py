@@ -124,6 +124,16 @@ def test_how_much_may_be_a_number_of_numpy(build, constants, data):
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("smooth", [True, False])
+def test_whether_may_be_a_flag_of_numpy(build, constants, data, smooth):
+    model = net(build, ATTENTION, constants)
+    found, plain = (
+        adapter.quantize(model, data, smooth=flag, recover="none")
+        for flag in (np.bool_(smooth), smooth)
+    )
+    assert found == plain
+
+
 def test_statistics_are_those_of_another_model(build, constants, data):
     model = net(build, ATTENTION, constants)
     with pytest.raises(QuantError, match="must be given data; got statistics"):
