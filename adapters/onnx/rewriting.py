@@ -7,6 +7,7 @@ import onnx_ir as ir
 from qcore.adapters.onnx.formats import Formats
 from qcore.adapters.onnx.passes.insert_qdq import insert_qdq
 from qcore.adapters.onnx.passes.loadable_float8 import loadable_float8
+from qcore.adapters.onnx.passes.loadable_halves import loadable_halves
 from qcore.adapters.onnx.passes.multiply_dynamically import multiply_dynamically
 from qcore.adapters.onnx.passes.quantize_weights import quantize_weights
 from qcore.adapters.onnx.passes.round_activations import round_activations
@@ -51,4 +52,6 @@ def rewritten(
         return multiply_dynamically(stored, plan, ratios, weights)
     coded = quantize_weights(stored, plan, qparams, ratios, weights)
     coded = insert_qdq(coded, plan, qparams, everywhere=target.carries)
-    return loadable_float8(coded) if target.name == "onnxruntime" else coded
+    if target.name != "onnxruntime":
+        return coded
+    return loadable_halves(loadable_float8(coded))

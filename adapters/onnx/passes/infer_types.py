@@ -4,6 +4,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
 from qcore.adapters.onnx.bodies import bodies
+from qcore.adapters.onnx.operands import PRODUCTS, is_standard
 
 NO_TENSORS = frozenset(
     [
@@ -32,7 +33,20 @@ def infer_types(model: ir.Model) -> ir.Model:
             for value, inner in zip(node.outputs, given, strict=False):
                 if not isinstance(inner.type, ir.TensorType):
                     _mark(value, inner.type)
+    for node in inferred.graph.all_nodes():
+        _spread(node)
     return inferred
+
+
+def _spread(node: ir.Node) -> None:
+    """Give what a product reads and makes the type of its weight, if it has none."""
+    if not is_standard(node, *PRODUCTS):
+        return
+    values = [value for value in (*node.inputs, *node.outputs) if value is not None]
+    types = {value.dtype for value in values if value.dtype is not None}
+    for value in values if len(types) == 1 else ():
+        if value.type is None:
+            value.type = ir.TensorType(*types)
 
 
 def _mark(value: ir.Value, kind: ir.TypeProtocol | None) -> None:
