@@ -10,14 +10,20 @@ from qcore.adapters.onnx.foresight import Foreseen, foresee
 from qcore.adapters.onnx.planning import plan_prepared
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.request import Request
+from qcore.adapters.recovery_levels import Level
 from qcore.statistics import Statistics
 
 
 def planned(
-    arguments: Namespace, statistics: Mapping[str, Statistics] | None = None
+    arguments: Namespace,
+    statistics: Mapping[str, Statistics] | None = None,
+    *,
+    level: Level = "full",
 ) -> onnx.Plan:
     """Return the plan for the model, unless that leaves everything float."""
-    found = onnx.plan(arguments.model, statistics=statistics, **selected(arguments))
+    found = onnx.plan(
+        arguments.model, statistics=statistics, recover=level, **selected(arguments)
+    )
     return _checked(found, arguments)
 
 

@@ -1,6 +1,7 @@
 """Decide what of a model is to compute in 8 bits."""
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from inspect import signature
 from typing import Any
 
@@ -42,6 +43,7 @@ def plan(
     include: Collection[str] = (),
     exclude: Collection[str] = (),
     keep_existing: bool = False,
+    recover: str | None = None,
 ) -> Plan:
     """
     Return what `quantize` would do to a model, and what it would leave float and why.
@@ -69,6 +71,9 @@ def plan(
     keep_existing : bool, optional
         Take a model that holds nodes on codes already; they stay as they are, and so
         does what they feed with weights.
+    recover : str, optional
+        As in `quantize`, where it is done by default. With ``"none"`` a Conv that
+        answers in floats stays float, if the target has no integer one that does.
 
     Raises
     ------
@@ -76,9 +81,10 @@ def plan(
         If the model cannot be read or is quantized already, the target is not known, an
         operator is none of its, or `include` or `exclude` match no node.
     """
+    rules = choose_formats(find_target(target), activation=activation, fake=fake).target
     return plan_prepared(
         prepare(model, keep_existing=keep_existing),
-        choose_formats(find_target(target), activation=activation, fake=fake).target,
+        replace(rules, answers=recover != "none"),
         Selection(op_types, include, exclude),
         statistics=statistics,
     )
@@ -103,6 +109,8 @@ def plan_prepared(
     candidates = [node for node in graph.all_nodes() if _is_candidate(node, target)]
 
     enclosing = enclosing_nodes(graph)
+    # What was named is meant.
+    rules = replace(target, answers=target.answers or bool(selection.include))
 
     def unknown(value: ir.Value) -> Reason:
         if statistics is None or find_statistics(value, statistics) is None:
@@ -119,7 +127,7 @@ def plan_prepared(
         elif is_standard(node, *target.stores):
             yield why_not_stored(node, target)
         else:
-            yield why_float(node, target, enclosing)
+            yield why_float(node, rules, enclosing)
             yield from map(unknown, _read(node, target))
 
     why = {node: next(filter(None, reasons(node)), None) for node in candidates}

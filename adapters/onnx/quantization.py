@@ -100,8 +100,9 @@ def quantize(
         ``"int8"``, or ``"uint8"`` with zero point 128. On x86 without VNNI onnxruntime
         adds the products of two int8 weights in 16 bits, so scales are chosen, for it,
         such that no two are too large together: results are the same everywhere.
-        uint8 does without that, and takes twice the time on x86 with VNNI. Also ``"int4"``, ``"uint4"``, other widths, held in the next wider type,
-        and float8 with activations in that or ``"float"``.
+        uint8 does without that, and takes twice the time on x86 with VNNI. Also
+        ``"int4"``, ``"uint4"``, other widths, held in the next wider type, and float8
+        with activations in that or ``"float"``.
     block : int, optional
         So many weights that are summed share a scale, 16 to 256 (TensorRT: 64 or 128,
         its default for int4); with activations ``"float"``. Where the axis that is cut
@@ -137,7 +138,9 @@ def quantize(
         What is done about the errors of rounding, layer by layer, by running the
         quantized model on the data once more: biases take out the mean error, and with
         ``"gptq"`` weights are rounded so that the output of their layer changes least.
-        ``"full"``, which is the default with data, is all there is.
+        ``"full"``, which is the default with data, is all there is. With ``"none"`` a
+        Conv that answers in floats stays float, if the target has no integer one that
+        does, unless `include` names it.
     data : data, optional
         What to recover with, where statistics are given.
     samples : int, optional
@@ -184,6 +187,7 @@ def quantize(
             )
         data = statistics_or_data
     level = choose_level(recover, data, formats)
+    asked = asked.at(level)
     folder = find_folder(checkpoint, level)
     smooth = checked_smooth(smooth, statistics_or_data)
     prepared = prepare(model, keep_existing=keep_existing, opset=asked.opset)

@@ -1,7 +1,7 @@
 """What `quantize` was asked for, in the words of what does it."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +18,7 @@ from qcore.adapters.onnx.selection import Selection
 from qcore.adapters.onnx.tailoring import Tailored, tailor
 from qcore.adapters.onnx.targets import find_target
 from qcore.adapters.onnx.weights import OUTPUT, WeightSpec
+from qcore.adapters.recovery_levels import Level
 from qcore.statistics import Statistics
 
 
@@ -50,6 +51,11 @@ class Request:
     def opset(self) -> int:
         """The first opset that has the numbers."""
         return max(self.formats.opset, opset_of(self.overrides))
+
+    def at(self, level: Level) -> "Request":
+        """Return what is wanted if so much is done about the errors of rounding."""
+        target = replace(self.formats.target, answers=level != "none")
+        return replace(self, formats=replace(self.formats, target=target))
 
     def check(self) -> None:
         """Refuse what methods do not know, before minutes of calibration."""

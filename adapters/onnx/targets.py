@@ -67,6 +67,9 @@ class Target:
         How many weights may share a scale, if not those of a channel.
     bias_codes : bool
         Whether biases are 32-bit codes.
+    answers : bool
+        Whether a Conv is quantized whose result is wanted in floats, if the runtime has
+        no integer one that gives them. What it answers has 8 bits then.
     adds_in_16_bits : bool
         Whether some kernels add products of two weights in 16 bits; see `Neighbours`.
     looks_up_codes : bool
@@ -88,6 +91,7 @@ class Target:
     weights: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _WEIGHTS)
     blocks: tuple[int, ...] = (16, 32, 64, 128, 256)
     bias_codes: bool = False
+    answers: bool = True
     adds_in_16_bits: bool = False
     looks_up_codes: bool = False
     mode: Mode = "static"

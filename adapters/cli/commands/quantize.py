@@ -22,6 +22,7 @@ from qcore.adapters.onnx.formats import Formats
 from qcore.adapters.onnx.model_file import external_files
 from qcore.adapters.onnx.recovery.checkpoint import find_folder, remove_checkpoint
 from qcore.adapters.onnx.request import requested
+from qcore.adapters.recovery_levels import Level
 from qcore.statistics import Statistics
 
 
@@ -29,7 +30,7 @@ def run(arguments: Namespace) -> Iterator[str]:
     """Write the model and yield what became int8, and what did not and why."""
     _check_together(arguments)
     options, best = _options(arguments), method_options(arguments)
-    asked = requested(**options, method=arguments.method, **best)
+    asked = requested(**options, method=arguments.method, **best).at(_level(arguments))
     if asked.formats.needs_data:
         spec = asked.activations.spec
         check_method("--method", arguments.method, spec, best)
@@ -72,12 +73,13 @@ def _write(
     judge, has_data = find_judge(arguments), _has_data(arguments)
     counted = Counted(quiet=arguments.quiet)
     smooths = arguments.smooth is not False
-    recovers = has_data and arguments.recover != "none"
+    level = _level(arguments)
     # Smoothing makes another model, which statistics of this one do not fit.
     if has_data and not smooths:
         statistics = collect(arguments, counted)
         if formats.needs_data and not statistics.keys() >= set(plan.sources):
-            plan = planned(arguments, statistics)  # bodies that never ran stay float
+            # Bodies that never ran stay float.
+            plan = planned(arguments, statistics, level=level)
     common = {**options, "keep_existing": arguments.keep_existing}
     found = choose(judge, arguments, statistics or {}, common) if judge else None
     best = {"method": arguments.method, **method_options(arguments)}
@@ -91,7 +93,7 @@ def _write(
         samples(arguments) if has_data and smooths else statistics,
         smooth=arguments.smooth,
         recover=arguments.recover,
-        data=samples(arguments) if recovers and not smooths else None,
+        data=samples(arguments) if level != "none" and not smooths else None,
         samples=arguments.samples,
         memory=arguments.memory << 20,
         checkpoint=arguments.checkpoint,
@@ -116,6 +118,13 @@ def _write(
 
 def _has_data(arguments: Namespace) -> bool:
     return bool(arguments.data or arguments.reader)
+
+
+def _level(arguments: Namespace) -> Level:
+    """Return how much is done about the errors of rounding."""
+    # A plan alone is one for data, unless it is for statistics.
+    has_data = _has_data(arguments) or not (arguments.statistics or arguments.output)
+    return (arguments.recover or "full") if has_data else "none"
 
 
 def _check_together(arguments: Namespace) -> None:
@@ -167,7 +176,6 @@ def _check_files(arguments: Namespace, *, needs_data: bool) -> None:
             "one of the arguments --data --reader --statistics is "
             "required, unless with --plan",
         )
-    recovers = _has_data(arguments) and arguments.recover != "none"
-    find_folder(arguments.checkpoint, "full" if recovers else "none")
+    find_folder(arguments.checkpoint, _level(arguments))
     files = given_files(arguments), external_files(arguments.model)
     check_output(arguments.output, arguments.model, *files[0], *files[1])

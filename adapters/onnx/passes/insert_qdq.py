@@ -44,10 +44,10 @@ def insert_qdq(
         )
         users: dict[ir.Graph, list[tuple[ir.Node, int]]] = {home: []}
         for use in value.uses():
-            if use.node.name in on_codes:
-                users.setdefault(graph_of(use.node), []).append((use.node, use.idx))
-            elif born_in_codes:
-                users[home].append((use.node, use.idx))
+            reads_codes = use.node.name in on_codes
+            if reads_codes or born_in_codes:
+                place = graph_of(use.node) if reads_codes else home
+                users.setdefault(place, []).append((use.node, use.idx))
         quantize = quantize_linear(names, value, grids[sources])
         if producer is None:
             home.insert_before(home[0], quantize)
@@ -63,9 +63,18 @@ def insert_qdq(
             real = dequantize.outputs[0]
             for user, index in uses:
                 user.replace_input_with(index, real)
-            if place is home and born_in_codes and home is not graph:
+            if place is home and born_in_codes and value in home.outputs:
                 home.outputs[:] = [real if v is value else v for v in home.outputs]
+                _rename(value, real, names)
     return model
+
+
+def _rename(value: ir.Value, real: ir.Value, names: Names) -> None:
+    """Have what was read back from codes go by the name of the output it became."""
+    name = value.name
+    value.name, real.name = names.fresh(f"{name}_float"), name
+    real.doc_string = value.doc_string
+    real.metadata_props.update(value.metadata_props)
 
 
 def _grid(graph: ir.Graph, names: Names, name: str, qparams: QParams) -> Grid:

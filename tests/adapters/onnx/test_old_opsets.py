@@ -160,7 +160,7 @@ def test_raising_changes_no_answer(rng, data, name, opset):
 @pytest.mark.parametrize("name", BETWEEN)
 def test_quantized_they_answer_the_same(rng, data, name):
     old = model(rng, *BETWEEN[name])
-    found = adapter.quantize(old, data)
+    found = adapter.quantize(old, data, recover="none")
     onnx.checker.check_model(found, full_check=True)
     assert [value.name for value in found.graph.input] == ["x"]
     assert {"first", "last"} <= {node.name for node in found.graph.node}

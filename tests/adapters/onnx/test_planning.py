@@ -114,8 +114,21 @@ def test_both_operands_of_a_product_of_activations_are_quantized(place):
     assert list(planned.tensors) == ["x", "s"]
 
 
-def test_the_last_conv_stays_float_and_the_one_before_it_does_not(place):
-    planned = place("{ [one] a = Conv(x, w)  r = Relu(a)  [two] y = Conv(r, w) }")
+IN_A_ROW = "{ [one] a = Conv(x, w)  r = Relu(a)  [two] y = Conv(r, w) }"
+
+
+def test_the_last_conv_answers_in_codes_where_it_is_recovered(place):
+    planned = place(IN_A_ROW)
+    assert planned.compute == ("one", "two")
+    assert list(planned.tensors) == ["x", "r", "y"]
+
+
+def test_the_last_conv_answers_in_codes_where_it_is_named(place):
+    assert place(IN_A_ROW, recover="none", include=["two"]).compute == ("two",)
+
+
+def test_the_last_conv_stays_float_where_it_is_not_recovered(place):
+    planned = place(IN_A_ROW, recover="none")
     assert planned.compute == ("one",)
     assert list(planned.tensors) == ["x", "r"]
     assert [str(kept) for kept in planned.kept_float] == [
@@ -124,8 +137,9 @@ def test_the_last_conv_stays_float_and_the_one_before_it_does_not(place):
     ]
 
 
-def test_a_conv_whose_result_is_an_output_stays_float(place):
-    planned = place("{ [one] a = Conv(x, w)  [two] y = MatMul(a, m) }", "a y")
+def test_a_conv_whose_result_is_an_output_stays_float_then_too(place):
+    body = "{ [one] a = Conv(x, w)  [two] y = MatMul(a, m) }"
+    planned = place(body, "a y", recover="none")
     assert planned.compute == ("two",)
     assert list(planned.tensors) == ["a"]
 

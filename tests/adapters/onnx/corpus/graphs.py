@@ -161,7 +161,6 @@ CASES = {
         "z = Cast<to = 10>(x) \n k = Cast<to = 10>(w) \n c = Conv(z, k)"
         " \n y = Cast<to = 1>(c)",
         {"w": (4, 3, 3, 3)},
-        refused="it answers in floats",
     ),
     "indices of maxima that are a result": Case(
         X,
