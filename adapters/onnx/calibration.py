@@ -84,7 +84,8 @@ def calibrate(
     Returns
     -------
     dict
-        Statistics by tensor, in the order of the graph.
+        Statistics by tensor, in the order of the graph. Inside of If, Loop and Scan
+        every run counts; what never ran is left out.
 
     Raises
     ------

@@ -50,9 +50,7 @@ def with_tapes(
     values, enclosing = tensors_by_name(model.graph), enclosing_nodes(model.graph)
     for name in tensors:
         if reason := why_unobserved(values[name], enclosing, is_over=False):
-            raise QuantError(
-                f"what {name!r} is must be seen as the model runs; {reason}."
-            )
+            raise QuantError(f"{name!r} must be seen as the model runs, but {reason}.")
     copy = scan_as_loop(model.clone(), tensors)
     recorder = _Recorder(copy, tensors)
     return copy, recorder.record()
