@@ -22,10 +22,11 @@ CONTENDERS = (
     ("onnxruntime", "MinMax"),
     ("onnxruntime", "MinMax+int8"),
     ("onnxruntime", "MinMax+optimized"),
-    ("qcore", "minmax"),
-    ("qcore", "minmax+int8"),
+    ("qcore", "minmax+recover"),
+    ("qcore", "minmax+int8+recover"),
 )
-"""Ranges cost a session nothing: the quickest method will do. See `bench_models`."""
+"""Ranges cost a session nothing: the quickest method will do. Recovery, the default,
+decides whether the last Conv computes in 8 bits. See `bench_models`."""
 FEEDS = 8
 ROUNDS = 25
 TURN = 0.05
