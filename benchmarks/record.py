@@ -34,11 +34,13 @@ def record(name: str, rows: list[dict[str, Any]]) -> None:
     heads = list(dict.fromkeys(key for row in rows for key in row))
     cells = [heads, *([_shown(row.get(head, "")) for head in heads] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(heads))]
-    print(f"\n{name}")
+    machine = _machine()
+    flags = " ".join(machine["flags"])
+    print(f"\n{name}: {machine['cpu']}, {machine['cores']} cores, {flags}")
     for line in cells:
         print("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)))
     RESULTS.mkdir(exist_ok=True)
-    content = {"machine": _machine(), "versions": _versions(), "rows": rows}
+    content = {"machine": machine, "versions": _versions(), "rows": rows}
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
