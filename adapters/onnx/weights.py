@@ -138,8 +138,8 @@ class WeightSpec:
         else:
             scale, axis = scale.reshape(()), None
         if x_scale is not None:
-            least = _least_scale(bias, x_scale)
-            scale = np.maximum(scale, least if scale.ndim else least.max())
+            room = _least_scale(bias, x_scale)
+            scale = np.maximum(scale, room if scale.ndim else room.max())
         if least is not None:
             scale = np.maximum(scale, least if scale.ndim else least.max())
         scale = _up(scale, weight.dtype)

@@ -89,6 +89,32 @@ def test_no_product_of_matrices_overflows(build, rng, recover, turned):
         np.testing.assert_array_equal(lost, 0)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"weight_method": "minmax"},
+        {"weight_method": "mse"},
+        {"weight_method": "percentile"},
+        {"overrides": {"w": {"method": "minmax"}}},
+        {"overrides": {"w": {"range": (-1.0, 1.0)}}},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_no_product_overflows_whatever_chose_its_ranges(
+    build, rng, options, per_channel
+):
+    w = heavy(rng, (12, 33))
+    body = "{ r = Relu(x)  y = Gemm<transB = 1>(r, w, b) }"
+    model = build("float[5, 33] x", "float[5, 12] y", body, w=w, b=w[:, 0])
+    sample = {"x": np.abs(heavy(rng, (5, 33)))}
+    made = adapter.quantize(
+        model, [sample], recover="none", per_channel=per_channel, **options
+    )
+    for lost in saturated(constants(made)["w_quantized"]):
+        np.testing.assert_array_equal(lost, 0)
+
+
 def test_stacks_and_vectors_do_not_overflow(build, rng):
     stack, vector = heavy(rng, (3, 7, 6)), heavy(rng, (6,))
     body = "{ r = Relu(x)  c = MatMul(r, s)  d = Relu(c)  y = MatMul(d, v) }"
