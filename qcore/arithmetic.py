@@ -41,15 +41,17 @@ def check_codes(codes: Array, fmt: Format, /) -> None:
         raise TypeError(f"codes of {fmt.name} must be {fmt.storage}; got {name}.")
 
 
-def to_computing_dtype(x: Array, /, *, xp: Namespace) -> Array:
+def to_computing_dtype(x: Array, what: str = "data", /, *, xp: Namespace) -> Array:
     """Return data in the dtype its arithmetic is done in: float64 or else float32.
+
+    `what` names the data in errors.
 
     Raises
     ------
     TypeError
         If the dtype is not a real floating one.
     """
-    check_floating(x)
+    check_floating(x, what)
     if dtype_name(x.dtype) in ("float32", "float64"):
         return x
     return xp.astype(x, xp.float32)

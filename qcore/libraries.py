@@ -71,8 +71,10 @@ def load_backends(name: str, /) -> None:
         _loaded.add(name)  # not before: what fails shall fail again, not be left out
 
 
-def namespace(x: Array, xp: Namespace | None = None, /) -> Namespace:
-    """Return the namespace of an array, its backends loaded.
+def namespace(
+    x: Array, xp: Namespace | None = None, /, *, what: str = "`x`"
+) -> Namespace:
+    """Return the namespace of an array, its backends loaded; `what` is its name.
 
     Raises
     ------
@@ -84,8 +86,8 @@ def namespace(x: Array, xp: Namespace | None = None, /) -> Namespace:
             xp = array_namespace(x)
         except TypeError:
             raise TypeError(
-                "`x` must be an array of numpy, torch, jax, cupy or another library of "
-                f"the array API standard; got {type(x).__name__}."
+                f"{what} must be an array of numpy, torch, jax, cupy or another "
+                f"library of the array API standard; got {type(x).__name__}."
             ) from None
     load_backends(library_name(xp))
     return xp
@@ -112,7 +114,7 @@ def one_device(x: Array, xp: Namespace, /) -> Device | None:
 
 
 def check_library(x: Array, xp: Namespace, what: str, /) -> None:
-    """Raise TypeError if an array is not of the library of `xp`."""
-    library, own = library_name(xp), library_name(namespace(x))
+    """Raise TypeError if something is no array of the library of `xp`."""
+    library, own = library_name(xp), library_name(namespace(x, what=what))
     if library != own:
         raise TypeError(f"{what} must be of the data's library, {library}; got {own}.")

@@ -90,8 +90,8 @@ def qparams_from_weights(
     TypeError
         If the weights, `weight` or `least` are not floating-point.
     ValueError
-        If the spec is asymmetric, the ratio negative or infinite, or `weight` negative,
-        NaN or, as `least`, of a shape that does not broadcast.
+        If the spec is asymmetric, the ratio negative or infinite, `weight` or `least`
+        negative or NaN or of a shape that does not broadcast, or `least` infinite.
     """
     xp = namespace(weights, xp)
     with arithmetic(xp):
@@ -186,7 +186,9 @@ def _floor(
     if least is None:
         return xp.zeros_like(amax)
     check_library(least, xp, "`least`")
-    least = to_computing_dtype(least, xp=xp)
+    least = to_computing_dtype(least, "`least`", xp=xp)
+    if is_concrete(least, xp) and not bool(xp.all((least >= 0) & (least <= LARGEST))):
+        raise ValueError("`least` must be finite in float32 and not negative.")
     least = broadcast(least, xp.reshape(amax, shape), "least", xp=xp)
     return xp.astype(xp.reshape(least, amax.shape), amax.dtype)
 
@@ -194,7 +196,7 @@ def _floor(
 def _shares(weight: Array, weights: Array, spec: QuantSpec, *, xp: Namespace) -> Array:
     """Return how much each weight counts, as rows of the spec's granularity."""
     check_library(weight, xp, "`weight`")
-    weight = to_computing_dtype(weight, xp=xp)
+    weight = to_computing_dtype(weight, "`weight`", xp=xp)
     if is_concrete(weight, xp) and not bool(xp.all(weight >= 0)):
         raise ValueError("`weight` must not be negative or NaN.")
     whole = broadcast(weight, weights, "weight", xp=xp)

@@ -16,11 +16,12 @@ arXiv:2507.18553), without inverting anything.
 from array_api_compat import device as device_of
 
 from qcore.affine import to_codes, to_grid
-from qcore.arithmetic import broadcast, check_floating
+from qcore.arithmetic import check_floating
 from qcore.errors import NonFiniteError
-from qcore.formats import Format, IntFormat
+from qcore.formats import Format
 from qcore.kernels import Kernel
 from qcore.libraries import arithmetic, is_concrete, namespace
+from qcore.recovery.code_limits import lowest_and_highest
 from qcore.recovery.in_turn import round_in_turn, within
 from qcore.recovery.layer_rows import from_rows, to_rows
 from qcore.recovery.output_error import moment, squared_change
@@ -91,12 +92,13 @@ def gptq(
     Raises
     ------
     TypeError
-        If the weights are not floating-point, or `gram` not a Gram of their library.
+        If the weights are not floating-point, limits no integers of their library, or
+        `gram` not a Gram of it.
     NonFiniteError
         If a weight is NaN or infinite.
     ValueError
-        If the damping is out of range, shapes do not fit, or limits come with a format
-        of floats.
+        If the damping is out of range, shapes do not fit, limits leave a weight no
+        code, or come with a format of floats.
 
     Notes
     -----
@@ -125,16 +127,12 @@ def gptq(
         scale = xp.astype(scale, xp.float64)
         bounds = None
         if limits is not None:
-            if not isinstance(fmt, IntFormat):
-                raise ValueError(f"`limits` must be None for {fmt.name}.")
             lowest, highest = (
-                to_rows(broadcast(x, weights, "limits", xp=xp), gram, axis, xp=xp)
-                for x in limits
+                to_rows(x, gram, axis, xp=xp)
+                for x in lowest_and_highest(limits, weights, fmt, xp=xp)
             )
-            bounds = (
-                xp.astype(lowest - zero_point, xp.float64) * scale,
-                xp.astype(highest - zero_point, xp.float64) * scale,
-            )
+            origin = xp.astype(zero_point, xp.float64)
+            bounds = (lowest - origin) * scale, (highest - origin) * scale
         codes = compensated_codes(
             xp.astype(rows, xp.float64),
             moment(gram, center),

@@ -87,6 +87,18 @@ def test_what_scales_must_reach_has_the_shape_of_these():
         qparams_from_weights(rows(), SPEC, least=np.ones((3, 1), np.float32))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -1.0, 1e39])
+def test_what_scales_must_reach_is_finite_and_not_negative(value):
+    with pytest.raises(ValueError, match="`least` must be finite"):
+        qparams_from_weights(rows(), SPEC, least=np.full((5, 1), value))
+
+
+@pytest.mark.parametrize("least", [1, np.ones((5, 1), int)])
+def test_what_scales_must_reach_is_an_array_of_floats(least):
+    with pytest.raises(TypeError, match="`least` must be"):
+        qparams_from_weights(rows(), SPEC, least=least)
+
+
 def test_some_weights_count_more(run, array, to_numpy):
     x, share = rows()[:4], np.geomspace(1e-3, 1e3, 40).astype(np.float32)
     found = run(

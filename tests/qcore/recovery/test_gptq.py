@@ -120,6 +120,34 @@ def test_limits_of_all_codes_change_nothing():
     np.testing.assert_array_equal(codes, gptq(DENSE, inputs(ROWS), qparams))
 
 
+def test_a_limit_beyond_all_integers_of_the_format_is_none():
+    qparams = qparams_from_data(DENSE, SPECS[3])
+    limits = np.asarray(-(2**63)), np.asarray(2**63 - 1)
+    codes = gptq(DENSE, inputs(ROWS), qparams, limits=limits)
+    np.testing.assert_array_equal(codes, gptq(DENSE, inputs(ROWS), qparams))
+
+
+@pytest.mark.parametrize(
+    ("limits", "error", "said"),
+    [
+        ((np.asarray(3), np.asarray(-3)), ValueError, "leave each weight a code"),
+        (
+            (np.asarray(8), np.asarray(9)),
+            ValueError,
+            "leave each weight a code of int4",
+        ),
+        ((np.asarray(-3.5), np.asarray(3.5)), TypeError, "integers; got float64"),
+        ((np.asarray(-3),), TypeError, "a tuple of two arrays"),
+        ((-3, 3), TypeError, "`limits` must be an array .* got int"),
+        ((np.zeros(5, int), np.zeros(5, int)), ValueError, "`limits` must broadcast"),
+    ],
+)
+def test_limits_that_are_none_are_refused(limits, error, said):
+    qparams = qparams_from_data(DENSE, SPECS[0])
+    with pytest.raises(error, match=said):
+        gptq(DENSE, inputs(ROWS), qparams, limits=limits)
+
+
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_each_group_is_rounded_by_itself(groups):
     weights = WEIGHTS[:, : 8 // groups]
