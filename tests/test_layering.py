@@ -29,6 +29,7 @@ FRAMEWORKS = {
     "backends/torch/numba.py": {"numpy"},
     "adapters/cli": {"numpy"},
     "adapters/demo": {"numpy"},
+    "adapters/records": {"numpy"},
     "adapters/records/protobuf.py": {"google"},
     "adapters/progress.py": {"tqdm"},
     "adapters/torch": {"numpy", "yaml"},

@@ -169,6 +169,24 @@ def _inspect(command: Parser) -> None:
     add.json(command)
 
 
+def _convert(command: Parser) -> None:
+    command.usage = "qcore convert SOURCE TARGET [options]"
+    add.path(command, "source", metavar="SOURCE", what="the record to read")
+    add.path(command, "target", metavar="TARGET", what="the record to write")
+    what = "kind of SOURCE; by default its content tells, or its name"
+    command.add_argument("--from", dest="source_kind", metavar="KIND", help=what)
+    what = "kind of TARGET; by default its name tells"
+    command.add_argument("--to", dest="target_kind", metavar="KIND", help=what)
+    command.add_argument(
+        "--tensors",
+        metavar="NAME",
+        action="append",
+        help="those to write (all); * and ? match; repeatable",
+    )
+    add.quiet(command)
+    add.json(command)
+
+
 def _demo(command: Parser) -> None:
     what = "where to leave the int8 models; by default nowhere"
     add.path(command, "--out", metavar="DIR", what=what)
@@ -199,6 +217,11 @@ _COMMANDS: dict[str, tuple[str, str, Callable[[Parser], None]]] = {
         "tell how close a quantized model is, tensor by tensor",
         "qcore compare model.onnx model.int8.onnx --data samples.npz",
         _compare,
+    ),
+    "convert": (
+        "write the scales of a record in the form of another toolkit",
+        "qcore convert model.encodings calibration.cache",
+        _convert,
     ),
     "methods": (
         "list the calibration methods and their options",

@@ -7,6 +7,7 @@ COMMANDS = [
     "calibrate",
     "inspect",
     "compare",
+    "convert",
     "methods",
     "backends",
     "demo",
