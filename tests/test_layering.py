@@ -43,6 +43,7 @@ FRAMEWORKS = {
     "adapters/onnx": {"numpy", "onnx_ir", "onnxscript", "onnxruntime"},
     "adapters/onnx/pillow.py": {"PIL"},
     "adapters/onnx/protobuf.py": {"google"},
+    "adapters/ppq": {"numpy", "onnx", "onnx_ir"},
 }
 
 # No framework: the namespaces of all of them.

@@ -16,7 +16,7 @@ from qcore.adapters.onnx.planning import plan_prepared, refuse_idle
 from qcore.adapters.onnx.recipe import Recipe
 from qcore.adapters.onnx.selection import Selection
 from qcore.adapters.onnx.tailoring import Tailored, tailor
-from qcore.adapters.onnx.targets import find_target
+from qcore.adapters.onnx.targets import Target, find_target
 from qcore.adapters.onnx.weights import OUTPUT, WeightSpec
 from qcore.adapters.recovery_levels import Level
 from qcore.statistics import Statistics
@@ -86,7 +86,7 @@ class Request:
 
 def requested(
     *,
-    target: str = "onnxruntime",
+    target: str | Target = "onnxruntime",
     method: str = "mse",
     activation: str | QuantSpec | None = None,
     symmetric: bool | None = None,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
+from qcore import QParams
 from qcore.adapters.onnx.formats import Formats
 from qcore.adapters.onnx.passes.insert_qdq import insert_qdq
 from qcore.adapters.onnx.passes.loadable_float8 import loadable_float8
@@ -17,6 +18,8 @@ from qcore.adapters.onnx.plan import Plan
 from qcore.adapters.onnx.ranges import activation_mean_ratios, activation_qparams
 from qcore.adapters.onnx.stored_operands import multiplied_tensors
 from qcore.adapters.onnx.tailoring import Tailored
+from qcore.adapters.onnx.targets import Target
+from qcore.adapters.onnx.weights import WeightSpecs
 from qcore.statistics import Statistics
 
 
@@ -50,7 +53,22 @@ def rewritten(
     )
     if target.mode == "dynamic":
         return multiply_dynamically(stored, plan, ratios, weights)
-    coded = quantize_weights(stored, plan, qparams, ratios, weights)
+    return in_codes(
+        stored, plan, target, qparams=qparams, ratios=ratios, weights=weights
+    )
+
+
+def in_codes(
+    model: ir.Model,
+    plan: Plan,
+    target: Target,
+    *,
+    qparams: Mapping[str, QParams],
+    ratios: Mapping[str, float],
+    weights: WeightSpecs,
+) -> ir.Model:
+    """Return the model with products of codes, given the scales of activations."""
+    coded = quantize_weights(model, plan, qparams, ratios, weights)
     coded = insert_qdq(coded, plan, qparams, everywhere=target.carries)
     if target.name != "onnxruntime":
         return coded
