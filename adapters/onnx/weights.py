@@ -27,6 +27,7 @@ from qcore import (
 from qcore.adapters.onnx.neighbours import Neighbours
 from qcore.adapters.onnx.nodes import dtype_of
 from qcore.adapters.onnx.recipe import ONE_VALUE
+from qcore.arithmetic import TINY
 from qcore.block_formats import BLOCK_FORMATS
 from qcore.errors import QuantError
 from qcore.granularity import Granularity
@@ -139,7 +140,12 @@ class WeightSpec:
             scale, axis = scale.reshape(()), None
         if x_scale is not None:
             room = _least_scale(bias, x_scale)
-            scale = np.maximum(scale, room if scale.ndim else room.max())
+            room = room if scale.ndim else room.max()
+            if bias is not None:
+                # Weights of zero fit any scale, and the bias a small one best.
+                any_scale = _all_zero(weight, axis) & (room > LEAST_SCALE / x_scale)
+                scale = np.where(any_scale, np.maximum(room, TINY), scale)
+            scale = np.maximum(scale, room)
         if least is not None:
             scale = np.maximum(scale, least if scale.ndim else least.max())
         scale = _up(scale, weight.dtype)
@@ -252,6 +258,13 @@ def _least_scale(bias: np.ndarray | None, x_scale: np.ndarray) -> np.ndarray:
     """
     least = np.zeros(1) if bias is None else np.abs(bias) / MOST_CODES
     return (np.maximum(least, LEAST_SCALE) / np.float64(x_scale)).astype(np.float32)
+
+
+def _all_zero(weight: np.ndarray, axis: int | None) -> np.ndarray:
+    """Return whether all weights of a channel, or all there are, count as zero."""
+    others = tuple(i for i in range(weight.ndim) if i != axis)
+    size: np.ndarray = np.abs(weight).max(axis=others, initial=0)
+    return size < TINY
 
 
 def _up(scale: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -70,7 +70,7 @@ def test_data_and_its_statistics_give_the_same_model(net, samples):
 
 def test_codes_are_those_of_the_core(net, samples):
     statistics = adapter.calibrate(net, samples)
-    options = {"weight": "int8", "weight_method": "minmax"}
+    options = {"weight": "uint8", "weight_method": "minmax"}
     left = constants(adapter.quantize(net, statistics, **options))
     spec = QuantSpec("uint8", symmetric=False)
     chosen = calibrate(statistics["t"], spec, "mse")
@@ -81,7 +81,8 @@ def test_codes_are_those_of_the_core(net, samples):
         Histogram.of(weight, granularity=PerChannel(0)), QuantSpec(), "minmax"
     )
     np.testing.assert_array_equal(left["w1_scale"], chosen.scale.reshape(-1))
-    np.testing.assert_array_equal(left["w1_quantized"], to_codes(weight, chosen))
+    codes = left["w1_quantized"].astype(np.int32) - 128
+    np.testing.assert_array_equal(codes, to_codes(weight, chosen))
 
 
 def test_each_bias_has_the_scale_of_its_products(net, samples):
@@ -91,6 +92,25 @@ def test_each_bias_has_the_scale_of_its_products(net, samples):
     bias = constants(net)["b2"]
     error = np.abs(left["b2_quantized"] * left["b2_scale"] - bias)
     assert (error <= left["b2_scale"] * 0.51).all()
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("recover", ["none", "full"])
+def test_the_bias_of_channels_without_weights_is_kept(
+    build, rng, run, per_channel, recover
+):
+    w, b = np.zeros((3, 2, 1, 1), np.float32), np.float32([0.3, -0.2, 0])
+    if per_channel:
+        w[1] = 1e-3
+    body = "{ c = Conv(x, w, b)  y = Conv(c, v) }"
+    v = np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1)
+    model = build("float[1, 2, 4, 4] x", "float[1, 3, 4, 4] y", body, w=w, b=b, v=v)
+    sample = {"x": 255 * np.float32(rng.random((1, 2, 4, 4)))}
+    made = adapter.quantize(
+        model, [sample], per_channel=per_channel, recover=recover, method="minmax"
+    )
+    (found,), (expected,) = run(made, sample), run(model, sample)
+    np.testing.assert_allclose(found, expected, atol=0.01)
 
 
 def test_tensors_that_share_a_range_share_the_constants(net, samples):
