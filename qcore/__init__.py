@@ -9,6 +9,7 @@ from qcore.errors import (
     NoDataError,
     NonFiniteError,
     QuantError,
+    ShardError,
     StatisticsError,
     UnknownFormatError,
     UnknownMethodError,
@@ -18,12 +19,14 @@ from qcore.files import load, save
 from qcore.formats import FloatFormat, IntFormat, parse_format
 from qcore.gradient import straight_through
 from qcore.granularity import PerBlock, PerChannel, PerTensor
+from qcore.merging import merge_files
 from qcore.methods import methods, register_method
 from qcore.pack import pack, unpack
 from qcore.qparams import qparams_from_amax, qparams_from_data, qparams_from_range
 from qcore.qparams_files import load_qparams, save_qparams
 from qcore.reduce import reduce_amax, reduce_range
 from qcore.scale_formats import decode_scales, encode_scales
+from qcore.shards import Shards
 from qcore.spec import QParams, QuantSpec
 from qcore.statistics import (
     Gram,
@@ -57,6 +60,8 @@ __all__ = [
     "QuantError",
     "QuantSpec",
     "Range",
+    "ShardError",
+    "Shards",
     "StatisticsError",
     "Top2",
     "UnknownFormatError",
@@ -75,6 +80,7 @@ __all__ = [
     "load",
     "load_qparams",
     "mean_ratio",
+    "merge_files",
     "methods",
     "pack",
     "parse_format",

@@ -36,6 +36,10 @@ class FileFormatError(QuantError):
     """A file is not what its reader expects."""
 
 
+class ShardError(QuantError, RuntimeError):
+    """A part of a run on many machines is missing, counted already, or was lost."""
+
+
 def nearest(name: object, known: Iterable[str]) -> str:
     """Return the end of an error sentence: the nearest known name, else all of them."""
     names = sorted(known)

@@ -2,7 +2,8 @@
 
 A state's arrays are stored under ``"<number>.<field>"``, integers in the narrowest
 unsigned dtype that holds them, slots up to the last one in use. The header's
-``qcore`` entry is JSON: the file's version, and name, class and settings of each state.
+``qcore`` entry is JSON: the file's version, name, class and settings of each state,
+and which parts of a run they are of.
 """
 
 import json
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from qcore.errors import FileFormatError
+from qcore.shards import Shards
 from qcore.typing import Array, Device, Namespace
 
 VERSION = 1
@@ -34,7 +36,13 @@ _SYMMETRIC = ("products",)
 """Those stored as the lower triangles of matrices."""
 
 
-def save(path: str | os.PathLike[str], statistics: Mapping[str, Any], /) -> None:
+def save(
+    path: str | os.PathLike[str],
+    statistics: Mapping[str, Any],
+    /,
+    *,
+    shards: Shards | None = None,
+) -> None:
     """
     Write statistics to a file, atomically.
 
@@ -44,6 +52,8 @@ def save(path: str | os.PathLike[str], statistics: Mapping[str, Any], /) -> None
         The file; an old one is replaced once the new one is whole.
     statistics : mapping
         From names, such as those of tensors, to states of any library.
+    shards : Shards, optional
+        Which parts of a run they are of, so that `merge_files` counts none twice.
 
     Raises
     ------
@@ -53,7 +63,10 @@ def save(path: str | os.PathLike[str], statistics: Mapping[str, Any], /) -> None
         If the file cannot be written.
     """
     arrays, states = to_arrays(statistics)
-    write_arrays(path, arrays, {"version": VERSION, "states": states})
+    header = {"version": VERSION, "states": states}
+    if shards is not None:
+        header["shards"] = shards.to_json()
+    write_arrays(path, arrays, header)
 
 
 def load(
@@ -135,7 +148,7 @@ def from_arrays(
         If they do not fit together.
     """
     return {
-        description["name"]: _state(number, description, arrays)
+        description["name"]: read_state(number, description, arrays)
         for number, description in enumerate(states)
     }
 
@@ -264,7 +277,7 @@ def _stored_arrays(state: Any) -> dict[str, Any]:
     return stored
 
 
-def _state(number: int, description: Mapping[str, Any], arrays: Any) -> Any:
+def read_state(number: int, description: Mapping[str, Any], arrays: Any, /) -> Any:
     """Return one state, in arrays of numpy, its shapes checked."""
     import numpy as np
 
