@@ -7,7 +7,7 @@
 """
 
 from qcore.adapters.onnx.bits import spend_bits
-from qcore.adapters.onnx.calibration import calibrate
+from qcore.adapters.onnx.calibration import calibrate, calibrate_shard
 from qcore.adapters.onnx.comparison import ModelComparison, compare, compare_each
 from qcore.adapters.onnx.images import ImageFolder
 from qcore.adapters.onnx.inspection.description import Description, inspect
@@ -30,6 +30,7 @@ __all__ = [
     "TextFile",
     "Trial",
     "calibrate",
+    "calibrate_shard",
     "compare",
     "compare_each",
     "inspect",

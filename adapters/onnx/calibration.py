@@ -1,33 +1,32 @@
 """Collect the statistics of a model's activations, one sample after the other."""
 
-import os
 from collections.abc import Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 
 from qcore.adapters.onnx.feeds import Data, open_feeds
+from qcore.adapters.onnx.folding import Kind, States, find_tensors, fold
 from qcore.adapters.onnx.formats import choose_formats
-from qcore.adapters.onnx.inputs import Feed, conform, inputs_of, is_text
-from qcore.adapters.onnx.model_file import Source
-from qcore.adapters.onnx.picking import pick_samples
+from qcore.adapters.onnx.inputs import inputs_of
+from qcore.adapters.onnx.model_file import PathLike, Source
+from qcore.adapters.onnx.picking import WHOLE, Shard, check_shard, pick_samples
 from qcore.adapters.onnx.planning import plan_prepared, refuse_idle
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.progress import Progress, followed
 from qcore.adapters.onnx.recovery.held import Held
 from qcore.adapters.onnx.selection import Selection
+from qcore.adapters.onnx.sharding.alone import fold_alone
+from qcore.adapters.onnx.sharding.run import Part, Run, shards_of
+from qcore.adapters.onnx.sharding.spread import spread
 from qcore.adapters.onnx.stored_operands import multiplied_tensors
 from qcore.adapters.onnx.targets import find_target
-from qcore.adapters.onnx.tensors import tensors_by_name
-from qcore.adapters.onnx.watching import watching
-from qcore.errors import NonFiniteError, QuantError, nearest
+from qcore.errors import QuantError
+from qcore.shards import Shards
 from qcore.spec import QuantSpec
-from qcore.statistics import Histogram, Range, Statistics
-
-Kind: TypeAlias = type[Histogram] | type[Range]
+from qcore.statistics import Histogram
 
 
 def calibrate(
@@ -45,9 +44,12 @@ def calibrate(
     keep_existing: bool = False,
     samples: int | None = None,
     statistics: Kind = Histogram,
+    executor: Executor | None = None,
+    shards: int | None = None,
+    checkpoint: PathLike | None = None,
     progress: Progress | None = None,
     **options: Any,
-) -> dict[str, Statistics]:
+) -> States:
     """
     Return what is known of a model's activations, having run it on samples.
 
@@ -75,6 +77,17 @@ def calibrate(
         spread evenly, of a stream they are the first. A batch is one sample.
     statistics : type, optional
         What is collected: ``qcore.Histogram`` or ``qcore.Range``.
+    executor : concurrent.futures.Executor, optional
+        Whose workers share the samples: a pool of processes, ``client.get_executor()``
+        of Dask, an MPIPoolExecutor. The statistics are those of one process, bit for
+        bit, if the workers compute alike. They open paths of models and data by
+        themselves; samples of a list are sent to them, a stream cannot be shared.
+    shards : int, optional
+        In how many parts, each of which opens the model anew; by default as many as
+        this machine has cores.
+    checkpoint : path, optional
+        A folder for what is done, from which the same call goes on if it was stopped.
+        It stays until it is removed.
     progress : callable, optional
         Given the samples and their number (``None`` if unknown), it gives the same
         samples. By default a bar, if stderr is a terminal.
@@ -90,10 +103,96 @@ def calibrate(
     Raises
     ------
     QuantError
-        If the model or the data cannot be read, or do not fit each other.
+        If the model or the data cannot be read, or do not fit each other, or a
+        checkpoint is that of another call.
+    ShardError
+        If a worker was lost; it names its part of the samples, none of which count.
     NonFiniteError
         If a tensor holds NaN or infinity; it names tensor and sample.
     """
+    run = _open(
+        model,
+        data,
+        WHOLE,
+        tensors=tensors,
+        target=target,
+        activation=activation,
+        fake=fake,
+        op_types=op_types,
+        include=include,
+        exclude=exclude,
+        keep_existing=keep_existing,
+        samples=samples,
+        statistics=statistics,
+        **options,
+    )
+    if executor is not None:
+        return spread(run, executor, shards, checkpoint, progress)
+    if shards is not None:
+        raise QuantError("`shards` must come with an `executor` to do them.")
+    return fold_alone(run, checkpoint, progress)
+
+
+def calibrate_shard(
+    model: Source,
+    data: Data,
+    shard: Shard,
+    /,
+    *,
+    checkpoint: PathLike | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> tuple[States, Shards]:
+    """
+    Return the statistics of one part of the samples, and which part of what it is.
+
+    ``qcore.save(path, statistics, shards=shards)`` on each machine, and
+    ``qcore.merge_files(paths)`` on one, give what one process would: none is merged
+    twice, none is left out.
+
+    Parameters
+    ----------
+    model, data, checkpoint, progress
+        As in `calibrate`; the data is the same on all machines, and no stream.
+    shard : (int, int)
+        Which part, from 1, and how many there are.
+    **options
+        All others of `calibrate`.
+
+    Returns
+    -------
+    statistics : dict
+        By tensor; empty if there are fewer samples than parts and none is left.
+    shards : Shards
+        To be saved with them.
+
+    Raises
+    ------
+    QuantError, NonFiniteError
+        As in `calibrate`.
+    """
+    run = _open(model, data, check_shard(shard), **options)
+    return fold_alone(run, checkpoint, progress), shards_of(run)
+
+
+def _open(
+    model: Source,
+    data: Data,
+    shard: Shard,
+    *,
+    tensors: Collection[str] | None = None,
+    target: str = "onnxruntime",
+    activation: str | QuantSpec | None = None,
+    fake: bool = False,
+    op_types: Collection[str] | None = None,
+    include: Collection[str] = (),
+    exclude: Collection[str] = (),
+    keep_existing: bool = False,
+    samples: int | None = None,
+    statistics: Kind = Histogram,
+    **options: Any,
+) -> Run:
+    """Return a calibration that can begin."""
     prepared = prepare(model, keep_existing=keep_existing)
     if tensors is None:
         rules = find_target(target)
@@ -101,15 +200,10 @@ def calibrate(
         plan = plan_prepared(prepared, rules, Selection(op_types, include, exclude))
         refuse_idle(plan, rules)
         tensors = plan.sources or multiplied_tensors(prepared.graph, plan)
-    return calibrate_prepared(
-        prepared,
-        data,
-        tensors,
-        samples=samples,
-        statistics=statistics,
-        progress=progress,
-        options=options,
-    )
+    feeds = open_feeds(data, inputs_of(prepared.graph))
+    names = tuple(tensors)
+    part = Part(model, keep_existing, feeds, samples, shard, names, statistics, options)
+    return Run(part, prepared)
 
 
 def calibrate_prepared(
@@ -122,64 +216,17 @@ def calibrate_prepared(
     progress: Progress | None = None,
     options: Mapping[str, Any] = MappingProxyType({}),
     as_rows: bool = False,
-) -> dict[str, Statistics]:
+) -> States:
     """Return statistics by tensor, of a model that `prepare` gave.
 
     If `as_rows`, those of tensors as rows along their last axis: their rank may differ
     between samples.
     """
-    inputs = inputs_of(model.graph)
-    watched = _find(model.graph, tensors)
+    watched = find_tensors(model.graph, tensors)
     feeds, total = (
         (data.numbered(), len(data))
         if isinstance(data, Held)
-        else pick_samples(open_feeds(data, inputs), samples)
+        else pick_samples(open_feeds(data, inputs_of(model.graph)), samples)
     )
-    states: dict[str, Any] = {}
-    number = None
-
-    def fold(found: tuple[str, np.ndarray]) -> tuple[str, Any]:
-        name, values = found
-        if as_rows:
-            values = values.reshape(-1, *values.shape[-1:])
-        state = states.get(name)
-        new = (
-            statistics.of(values, **options) if state is None else state.update(values)
-        )
-        return name, new
-
-    # What counts lets other threads run, as onnxruntime does with its own.
-    pool = ThreadPoolExecutor(os.cpu_count())
-    with watching(model, watched) as watch, pool:
-        for number, sample in followed(progress, feeds, total):
-            place = f"in sample {number}"
-            feed = conform(sample, inputs, place)
-            for name, state in pool.map(fold, watch(feed, place).items()):
-                _check_finite(state, name, place, feed)
-                states[name] = state
-    if number is None:
-        raise QuantError("`data` must hold at least one sample; it has none.")
-    return states
-
-
-def _find(graph: ir.Graph, names: Collection[str]) -> list[ir.Value]:
-    known = tensors_by_name(graph)
-    for name in names:
-        if name not in known:
-            hint = nearest(name, known)
-            raise QuantError(f"the model has no tensor {name!r} to calibrate; {hint}")
-        dtype = known[name].dtype
-        if dtype is not None and not dtype.is_floating_point():
-            raise QuantError(f"{name!r} must be floating-point; it is {dtype}.")
-    wanted = set(names)
-    return [value for name, value in known.items() if name in wanted]
-
-
-def _check_finite(state: Statistics, name: str, place: str, feed: Feed) -> None:
-    """Raise while the sample is still known; the earlier ones have passed."""
-    if state.nonfinite.any():
-        what = "NaN" if state.nans.any() else "infinity"
-        numbers = {key: x for key, x in feed.items() if not is_text(x.dtype)}
-        bad = [key for key, x in numbers.items() if not np.isfinite(x).all()]
-        origin = f"its input {bad[0]!r} does too" if bad else "its inputs are finite"
-        raise NonFiniteError(f"{name!r} holds {what} {place}; {origin}.")
+    followed_feeds = followed(progress, feeds, total)
+    return fold(model, followed_feeds, watched, statistics, options, as_rows=as_rows)

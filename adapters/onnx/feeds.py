@@ -70,6 +70,25 @@ class ListedFeeds(KnownFeeds):
         """Yield the samples of these numbers."""
         return (by_input(self.samples[n], self.inputs) for n in numbers)
 
+    def only(self, numbers: Iterable[int]) -> "ListedFeeds":
+        """Return them alone, if they are in memory."""
+        if not isinstance(self.samples, list | tuple):
+            return self
+        return ListedFeeds(_Few(self.samples, numbers), self.inputs)
+
+
+class _Few:
+    """Some of a list's samples, at the places that they have in it."""
+
+    def __init__(self, samples: Sequence[Any], numbers: Iterable[int]) -> None:
+        self.total, self.held = len(samples), {n: samples[n] for n in numbers}
+
+    def __len__(self) -> int:
+        return self.total
+
+    def __getitem__(self, number: int) -> Any:
+        return self.held[number]
+
 
 class StreamedFeeds:
     """Samples of an iterable, such as a DataLoader of PyTorch, by input."""
