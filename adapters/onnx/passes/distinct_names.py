@@ -34,6 +34,18 @@ def _number(names: Names, named: Iterable[ir.Value] | Iterable[ir.Node]) -> None
     taken = set()
     for item in named:
         if item.name in taken:
+            if isinstance(item, ir.Value):
+                _detach(item)
             item.name = names.fresh(str(item.name))
         if item.name:
             taken.add(item.name)
+
+
+def _detach(value: ir.Value) -> None:
+    """Have the name of a constant no longer be that in the message it was read from."""
+    tensor = value.const_value
+    if isinstance(tensor, ir.serde.TensorProtoTensor):
+        held, text = tensor.numpy(), tensor.doc_string
+        value.const_value = ir.Tensor(
+            held, tensor.dtype, name=tensor.name, doc_string=text
+        )

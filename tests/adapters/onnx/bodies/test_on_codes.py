@@ -36,6 +36,22 @@ def test_products_inside_a_loop_compute_on_codes(looped, runs, run):
         assert sqnr(run(looped, sample), run(quantized, sample)) > 25
 
 
+def test_the_model_that_was_given_keeps_weights_of_one_name_in_two_branches(
+    branched, choices, rng, run
+):
+    for node in branched.graph.node:
+        for attribute in node.attribute:
+            held = onnx.numpy_helper.from_array(integers(rng, 4, 4), "own")
+            attribute.g.initializer.append(held)
+            for inner in attribute.g.node[-1:]:
+                inner.input[1] = "own"
+    given = onnx.ModelProto.FromString(branched.SerializeToString())
+    quantized = quantize(branched, choices)
+    assert branched == given
+    for sample in choices:
+        assert sqnr(run(branched, sample), run(quantized, sample)) > 25
+
+
 def test_the_same_name_in_two_branches_is_numbered_in_the_second(branched):
     graph = prepare(branched).graph
     names = [value.name for node in graph.all_nodes() for value in node.outputs]
