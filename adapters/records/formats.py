@@ -2,12 +2,21 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from qcore import QParams
 from qcore.adapters.given_path import path_to_write
-from qcore.adapters.records import tensorrt
+from qcore.adapters.records import (
+    aimet,
+    onnxruntime_cache,
+    onnxruntime_flatbuffers,
+    onnxruntime_json,
+    qparams_json,
+    qparams_safetensors,
+    tensorrt,
+)
 from qcore.adapters.records.contents import PathLike, check_file
 from qcore.adapters.records.json_document import read_json
 from qcore.adapters.records.tensors import Tensors
@@ -45,11 +54,55 @@ class RecordFormat:
     says: Callable[[Mapping[str, Any]], bool] | None = None
 
 
+def _read_onnx(path: PathLike, /) -> dict[str, QParams]:
+    """Read a model; imported only now, for it needs ONNX and takes a second."""
+    return import_module("qcore.adapters.records.onnx").read(path)  # type: ignore[no-any-return]
+
+
+def _no_writer(*_: object) -> None:
+    raise QuantError("an ONNX model is read alone; `qcore quantize` writes one.")
+
+
 _ALL = (
     RecordFormat(
         *("tensorrt", tensorrt.TITLE, (".cache", ".calib")),
         *(tensorrt.read, tensorrt.write),
         begins=tensorrt.is_one,
+    ),
+    RecordFormat(
+        *("safetensors", qparams_safetensors.TITLE, (".safetensors",)),
+        *(qparams_safetensors.read, qparams_safetensors.write),
+        begins=qparams_safetensors.is_one,
+    ),
+    RecordFormat(
+        *("json", qparams_json.TITLE, (".json",)),
+        *(qparams_json.read, qparams_json.write),
+        says=qparams_json.is_one,
+    ),
+    RecordFormat(
+        *("aimet", aimet.TITLE, (".encodings",)),
+        *(aimet.read, aimet.write),
+        says=aimet.is_one,
+    ),
+    RecordFormat(*("aimet-1.0.0", aimet.TITLE, ()), *(aimet.read, aimet.write_1_0_0)),
+    RecordFormat(*("aimet-0.6.1", aimet.TITLE, ()), *(aimet.read, aimet.write_0_6_1)),
+    RecordFormat(
+        *("onnxruntime", onnxruntime_json.TITLE, ()),
+        *(onnxruntime_json.read, onnxruntime_json.write),
+        says=onnxruntime_json.is_one,
+    ),
+    RecordFormat(
+        *("onnxruntime-cache", onnxruntime_cache.TITLE, (".cache",)),
+        *(onnxruntime_cache.read, onnxruntime_cache.write),
+        begins=onnxruntime_cache.is_one,
+    ),
+    RecordFormat(
+        *("onnxruntime-flatbuffers", onnxruntime_flatbuffers.TITLE, (".flatbuffers",)),
+        *(onnxruntime_flatbuffers.read, onnxruntime_flatbuffers.write),
+        begins=onnxruntime_flatbuffers.is_one,
+    ),
+    RecordFormat(
+        *("onnx", "quantized ONNX model", (".onnx",)), *(_read_onnx, _no_writer)
     ),
 )
 FORMATS: Mapping[str, RecordFormat] = {known.name: known for known in _ALL}

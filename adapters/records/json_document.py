@@ -8,12 +8,18 @@ from math import isfinite
 from reprlib import Repr
 from typing import Any
 
+import numpy as np
+
 from qcore.adapters.records.contents import PathLike, read_bytes
 from qcore.errors import FileFormatError
 
 _REPR = Repr()
 _REPR.maxstring = _REPR.maxlong = _REPR.maxother = 60
 _REPR.maxlevel, _REPR.maxdict, _REPR.maxlist = 2, 3, 4
+
+
+_DEEPEST = 8
+"""Lists in each other that hold an array."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,24 @@ class Found:
         if number != int(number) or not least <= number <= most:
             raise self.wrong(f"a whole number in [{least}, {most}]")
         return int(number)
+
+    def array(self, *, whole: bool = False) -> np.ndarray:
+        """Return numbers in lists of equal lengths as an array, a number as 0-d."""
+        numbers: list[float] = []
+        shape = self._gather(numbers, whole, 0)
+        return np.asarray(numbers, np.int64 if whole else np.float64).reshape(shape)
+
+    def _gather(self, into: list[float], whole: bool, depth: int) -> tuple[int, ...]:
+        """Add the numbers to a list; return the shape of them."""
+        if not isinstance(self.value, list):
+            into.append(self.whole() if whole else self.number())
+            return ()
+        if depth == _DEEPEST:
+            raise self.wrong(f"a number, {_DEEPEST} lists deep")
+        shapes = [item._gather(into, whole, depth + 1) for item in self.items()]
+        if len(set(shapes)) > 1:
+            raise self.wrong("a list of equally long ones")
+        return (len(shapes), *(shapes[0] if shapes else ()))
 
     def _at(self, key: str, *default: object) -> "Found":
         where = f"{self.where}.{key}" if self.where else key

@@ -1,12 +1,12 @@
 """What records ask of the scales that they are to hold, tensor by tensor."""
 
 from collections.abc import Iterator, Mapping
-from math import inf, prod
+from math import inf
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from qcore import FloatFormat, IntFormat, PerTensor, QParams, QuantSpec
+from qcore import FloatFormat, IntFormat, PerBlock, PerTensor, QParams, QuantSpec
 from qcore.arithmetic import TINY
 from qcore.errors import QuantError
 from qcore.formats import Format
@@ -17,31 +17,20 @@ from qcore.transfer import to_host
 Tensors: TypeAlias = Mapping[str, QParams]
 """From the names of tensors to what was decided for them."""
 
-INT8 = IntFormat(8)
+INT8 = QuantSpec("int8")
+"""What calibration tables are of."""
 
 
-def decided(
-    scale: Any,
-    zero_point: Any,
-    fmt: Format,
-    /,
-    *,
-    granularity: Granularity | None = None,
-    shape: tuple[int, ...] = (),
-) -> QParams:
+def decided(scale: Any, zero_point: Any, spec: QuantSpec, /) -> QParams:
     """
-    Return plain numbers as `QParams` of numpy.
+    Return numbers that a file has as `QParams` of numpy.
 
     Parameters
     ----------
-    scale, zero_point : float or nested list of it, int or nested list of it
-        As many as `shape` has elements.
-    fmt : format
-        What codes are.
-    granularity : granularity, optional
-        Which elements share a scale; per tensor by default.
-    shape : tuple of int, optional
-        Of the scales.
+    scale, zero_point : array_like
+        Floats and whole numbers, in the shape that scales of the spec have.
+    spec : QuantSpec
+        How codes are made with them.
 
     Raises
     ------
@@ -51,29 +40,37 @@ def decided(
     with np.errstate(over="ignore"):
         scales = np.asarray(scale, dtype=np.float64).astype(np.float32)
     zeros = np.asarray(zero_point, dtype=np.int64)
-    if scales.size != prod(shape) or zeros.size != prod(shape):
+    if scales.shape != zeros.shape or not scales.size:
         raise QuantError(
-            f"there must be {prod(shape)} scales and zero points; got {scales.size} "
-            f"and {zeros.size}"
+            "there must be as many scales as zero points, one at least; got the shapes "
+            f"{scales.shape} and {zeros.shape}"
         )
-    for number in scales.reshape(-1).tolist():
-        if not TINY <= number < inf:
-            raise QuantError(
-                f"a scale must be a positive normal float32; got {number!r}"
-            )
+    _check_shape(scales.shape, spec.granularity)
+    usable = (scales >= TINY) & (scales < inf)
+    if not usable.all():
+        bad = float(scales[~usable][0])
+        raise QuantError(f"a scale must be a positive normal float32; got {bad!r}")
+    fmt = spec.format
     low, high = (fmt.qmin, fmt.qmax) if isinstance(fmt, IntFormat) else (0, 0)
-    if ((zeros < low) | (zeros > high)).any():
+    low, high = (0, 0) if spec.symmetric else (low, high)
+    outside = (zeros < low) | (zeros > high)
+    if outside.any():
+        bad = int(zeros[outside][0])
+        what = "symmetric " if spec.symmetric else ""
         raise QuantError(
-            f"a zero point of {fmt.name} must lie in [{low}, {high}]; got "
-            f"{int(zeros.min())} to {int(zeros.max())}"
+            f"a zero point of {what}{fmt.name} must lie in [{low}, {high}]; got {bad}"
         )
-    spec = QuantSpec(
-        fmt,
-        PerTensor() if granularity is None else granularity,
-        symmetric=not zeros.any(),
-    )
-    zeros = zeros.astype(np.int32)
-    return QParams(scales.reshape(shape), zeros.reshape(shape), spec)
+    # Numpy lacks bfloat16, whose numbers are kept in float32.
+    dtype = np.float16 if spec.scale_dtype == "float16" else np.float32
+    return QParams(scales.astype(dtype), zeros.astype(np.int32), spec)
+
+
+def spec_of(
+    fmt: Format, zero_point: Any, granularity: Granularity | None = None, /
+) -> QuantSpec:
+    """Return the spec of zero points that a file has: symmetric if all are 0."""
+    symmetric = isinstance(fmt, FloatFormat) or not np.any(zero_point)
+    return QuantSpec(fmt, granularity or PerTensor(), symmetric=symmetric)
 
 
 def scales_of(qparams: QParams, /) -> Any:
@@ -90,16 +87,16 @@ def zero_points_of(qparams: QParams, /) -> Any:
     return found.reshape(()) if found.size == 1 else found
 
 
-def checked(tensors: Tensors, title: str, /) -> Iterator[tuple[str, QParams]]:
+def usable(tensors: Tensors, title: str, /) -> Iterator[tuple[str, QParams]]:
     """
-    Yield names and qparams, of which any other toolkit can make the same codes.
+    Yield names and qparams that are what they should be.
 
     Raises
     ------
     TypeError
-        If it is no such mapping.
+        If it is no mapping of names to `QParams`.
     QuantError
-        If scales are not usable, or rounding is not to the nearest, halves to even.
+        If a name is no Unicode, or a scale not a positive normal number.
     """
     if not isinstance(tensors, Mapping):
         raise TypeError(
@@ -112,12 +109,26 @@ def checked(tensors: Tensors, title: str, /) -> Iterator[tuple[str, QParams]]:
                 f"{name!r}."
             )
         _check_name(name, title)
-        if one.spec.rounding != "half_even":
-            raise refused(title, "rounds halves to even", name, one.spec.rounding)
         scales = scales_of(one)
-        if not ((scales >= TINY) & (scales < inf)).all():
+        if not scales.size or not ((scales >= TINY) & (scales < inf)).all():
             bad = float(scales.min()) if scales.size else "none"
             raise refused(title, "holds positive normal scales", name, f"has {bad}")
+        yield name, one
+
+
+def checked(tensors: Tensors, title: str, /) -> Iterator[tuple[str, QParams]]:
+    """
+    Yield names and qparams, of which any other toolkit can make the same codes.
+
+    Raises
+    ------
+    TypeError, QuantError
+        As `usable`, and if rounding is not to the nearest, halves to even.
+    """
+    for name, one in usable(tensors, title):
+        if one.spec.rounding != "half_even":
+            what = f"is rounded {one.spec.rounding}"
+            raise refused(title, "rounds halves to even", name, what)
         yield name, one
 
 
@@ -175,6 +186,17 @@ def integers(name: str, qparams: QParams, title: str, /) -> IntFormat:
 def refused(title: str, holds: str, name: str, what: str, /) -> QuantError:
     """Return the error about a tensor that a kind of record cannot hold."""
     return QuantError(f"a {title} {holds}; the tensor {name!r} {what}.")
+
+
+def _check_shape(shape: tuple[int, ...], granularity: Granularity) -> None:
+    """Raise QuantError if no data has scales of that shape."""
+    try:
+        kept = shape if isinstance(granularity, PerBlock) else None
+        fits = (kept or granularity.scale_shape(shape)) == shape
+    except ValueError:  # an axis that is not there
+        fits = False
+    if not fits:
+        raise QuantError(f"scales of {granularity} cannot have the shape {shape}")
 
 
 def _check_name(name: str, title: str) -> None:

@@ -144,7 +144,7 @@ def test_bytes_that_are_no_text_are_refused_with_their_line(tmp_path: Path) -> N
             ),
             "has one scale for each tensor; the tensor 'bad' has 4",
         ),
-        (of_amax(1, QuantSpec(rounding="down")), "the tensor 'bad' down"),
+        (of_amax(1, QuantSpec(rounding="down")), "the tensor 'bad' is rounded down"),
     ],
 )
 def test_what_a_cache_cannot_hold_is_refused(tmp_path: Path, qparams, said) -> None:
