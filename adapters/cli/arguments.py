@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from qcore.adapters.cli import values
+from qcore.adapters.cli.argument_parser import Parser
 from qcore.adapters.recovery_levels import LEVELS
 
 
@@ -200,29 +201,40 @@ def recovery(command: Container, more: Container) -> None:
         default=1024,
         help="of samples to hold in memory at once, more lies on disk (1024)",
     )
+    checkpoint(more)
+
+
+def checkpoint(command: Container) -> None:
+    """Add where it is kept how far the work has come."""
     path(
-        more,
+        command,
         "--checkpoint",
         metavar="DIR",
-        what="go on from there if stopped; gone once the model is written",
+        what="go on from there if stopped; gone once the output is written",
     )
 
 
-def collection(command: Container, more: Container) -> None:
+def collection(command: Container) -> None:
     """Add how statistics are collected."""
-    more.add_argument(
+    command.add_argument(
         "--bins",
         metavar="N",
         type=values.at_least(2),
         help="resolution of histograms (2048)",
     )
-    quiet(command)
 
 
-def quiet(command: Container) -> None:
-    """Add the wish for silence."""
-    command.add_argument(
-        "-q", "--quiet", action="store_true", help="say nothing unless it fails"
+def volume(command: Parser) -> None:
+    """Add how much is told beside the result."""
+    louder = command.add_mutually_exclusive_group()
+    louder.add_argument(
+        "-q", "--quiet", action="store_true", help="no progress and no remarks"
+    )
+    louder.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="tell versions and time, and where an error is from",
     )
 
 

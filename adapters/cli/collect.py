@@ -2,12 +2,14 @@
 
 from argparse import Namespace
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from qcore.adapters import onnx
 from qcore.adapters.cli.arguments import selected
 from qcore.adapters.cli.samples import samples
 from qcore.adapters.onnx.progress import sample_bar
+from qcore.shards import Shards
 from qcore.statistics import Statistics
 
 
@@ -26,15 +28,33 @@ class Counted:
             yield sample
 
 
-def collect(arguments: Namespace, counted: Counted) -> dict[str, Statistics]:
+def collect(
+    arguments: Namespace, counted: Counted, checkpoint: Path | None = None
+) -> dict[str, Statistics]:
     """Return the statistics of the model's activations."""
-    options: dict[str, Any] = selected(arguments)
-    if arguments.bins:
-        options["bins"] = arguments.bins
     return onnx.calibrate(
         arguments.model,
         samples(arguments),
-        samples=arguments.samples,
-        progress=counted,
-        **options,
+        checkpoint=checkpoint,
+        **_options(arguments, counted),
     )
+
+
+def collect_shard(
+    arguments: Namespace, counted: Counted
+) -> tuple[dict[str, Statistics], Shards]:
+    """Return the statistics of one part of the samples, and which part it is."""
+    return onnx.calibrate_shard(
+        arguments.model,
+        samples(arguments),
+        arguments.shard,
+        checkpoint=arguments.checkpoint,
+        **_options(arguments, counted),
+    )
+
+
+def _options(arguments: Namespace, counted: Counted) -> dict[str, Any]:
+    options = selected(arguments)
+    if arguments.bins:
+        options["bins"] = arguments.bins
+    return {"samples": arguments.samples, "progress": counted, **options}

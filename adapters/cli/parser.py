@@ -1,74 +1,14 @@
 """What can be typed: one short function for each command."""
 
-import argparse
-import sys
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import NoReturn
 
 from qcore.adapters.cli import arguments as add
+from qcore.adapters.cli.argument_parser import Parser
 from qcore.adapters.cli.candidates import add_sweep
-from qcore.adapters.cli.errors import UsageError
 from qcore.adapters.cli.overrides import add_override
 from qcore.adapters.cli.samples import add_samples
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that complains in one line, and takes no abbreviations."""
-
-    def __init__(self, **options: object) -> None:
-        super().__init__(
-            allow_abbrev=False,
-            formatter_class=_formatter,
-            add_help=False,
-            **options,  # type: ignore[arg-type]
-        )
-        # One list for all, which is short enough for a screen.
-        self._positionals = self._optionals
-        self._action_groups = [self._optionals]
-        self._optionals.title = "arguments"
-        self.add_argument("-h", "--help", action="help", help="show this and exit")
-        self._more: Group | None = None
-
-    @property
-    def more(self) -> "Group":
-        """The arguments that few need: `--help-all` alone shows them."""
-        if self._more is None:
-            self._more = self.add_argument_group("more arguments")
-            what = "show these and those that few need, and exit"
-            added = self.add_argument("--help-all", action=_ShowAll, nargs=0, help=what)
-            # Beside --help, wherever in a command the first that few need is declared.
-            listed = self._optionals._group_actions
-            listed.insert(1, listed.pop(listed.index(added)))
-        return self._more
-
-    def format_help(self) -> str:
-        """Return what fits a screen."""
-        every, self._action_groups = self._action_groups, [self._optionals]
-        try:
-            return super().format_help()
-        finally:
-            self._action_groups = every
-
-    def format_all(self) -> str:
-        """Return the help on all arguments."""
-        return super().format_help()
-
-    def error(self, message: str) -> NoReturn:
-        """Refuse what was typed."""
-        raise UsageError(self.prog, message)
-
-
-Group = argparse._ArgumentGroup  # it has no public name
-
-
-class _ShowAll(argparse.Action):
-    """What `--help-all` does."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        assert isinstance(parser, Parser)
-        sys.stdout.write(parser.format_all())
-        parser.exit()
+from qcore.adapters.cli.shard import add_shard
 
 
 def parser() -> Parser:
@@ -95,11 +35,8 @@ def parser() -> Parser:
             epilog=f"example:\n  {example}",
         )
         declare(command)
+        add.volume(command)
     return whole
-
-
-def _formatter(prog: str) -> argparse.HelpFormatter:
-    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=26)
 
 
 def _quantize(command: Parser) -> None:
@@ -123,7 +60,7 @@ def _quantize(command: Parser) -> None:
     add.recovery(command, command.more)
     add_override(command.more)
     add_sweep(command.more)
-    add.collection(command, command.more)
+    add.collection(command.more)
     add_samples(command.more)
 
 
@@ -137,8 +74,24 @@ def _calibrate(command: Parser) -> None:
     add.codes(command)
     add.fake(command.more)
     add.selection(command, command.more)
-    add.collection(command, command.more)
+    add.collection(command.more)
     add_samples(command.more)
+    add_shard(command.more)
+    add.checkpoint(command.more)
+    add.json(command)
+
+
+def _merge(command: Parser) -> None:
+    command.usage = "qcore merge FILE... -o OUT [options]"
+    what = "statistics, of shards of one run or of runs that belong together"
+    add.path(command, "files", metavar="FILE", what=what, nargs="+")
+    add.output(command, "the statistics of all of them")
+    command.add_argument(
+        "--partial",
+        action="store_true",
+        help="shards may be missing, to be merged with OUT later",
+    )
+    add.json(command)
 
 
 def _compare(command: Parser) -> None:
@@ -183,14 +136,12 @@ def _convert(command: Parser) -> None:
         action="append",
         help="those to write (all); * and ? match; repeatable",
     )
-    add.quiet(command)
     add.json(command)
 
 
 def _demo(command: Parser) -> None:
     what = "where to leave the int8 models; by default nowhere"
     add.path(command, "--out", metavar="DIR", what=what)
-    add.quiet(command)
 
 
 def _nothing(command: Parser) -> None:
@@ -207,6 +158,11 @@ _COMMANDS: dict[str, tuple[str, str, Callable[[Parser], None]]] = {
         "run an ONNX model on data and save what its activations are",
         "qcore calibrate model.onnx --data calibration.npz -o stats.safetensors",
         _calibrate,
+    ),
+    "merge": (
+        "merge statistics that many machines have collected",
+        "qcore merge shard-*.safetensors -o stats.safetensors",
+        _merge,
     ),
     "inspect": (
         "tell what is in a file: an ONNX model, or statistics",

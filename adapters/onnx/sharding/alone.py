@@ -1,7 +1,11 @@
 """Calibrate in this process, from where a call before has come."""
 
+from collections.abc import Iterator
+from itertools import chain, islice
+
 from qcore.adapters.onnx.folding import States
 from qcore.adapters.onnx.model_file import PathLike
+from qcore.adapters.onnx.picking import Numbered
 from qcore.adapters.onnx.progress import Progress, followed
 from qcore.adapters.onnx.sharding.checkpoint import FoldedSamples, calibration_folder
 from qcore.adapters.onnx.sharding.run import Run
@@ -20,7 +24,7 @@ def fold_alone(
     checkpoint : path, optional
         Where it is kept how far this has come.
     progress : callable, optional
-        Follows the samples.
+        Follows the samples, those that are done at once.
 
     Raises
     ------
@@ -37,5 +41,7 @@ def fold_alone(
     left = iter(samples)
     if kept.done:
         kept.check(next(left, None))
-        total = None if total is None else total - 1
-    return run.fold(followed(progress, left, total), kept.states, kept.folded)
+        total = None if total is None else total - 1 + kept.done
+    before: Iterator[Numbered] = ((number, {}) for number in range(kept.done))
+    seen = followed(progress, chain(before, left), total)
+    return run.fold(islice(seen, kept.done, None), kept.states, kept.folded)

@@ -77,3 +77,17 @@ def relu(tmp_path: Path) -> Path:
 def _saved(model: ModelProto, path: Path) -> Path:
     save(model, path)
     return path
+
+
+def assert_equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Compare the bits of all statistics, and the order of their names."""
+    assert list(found) == list(expected)
+    for name, state in expected.items():
+        for field in state.array_fields():
+            ours, theirs = getattr(found[name], field), getattr(state, field)
+            np.testing.assert_array_equal(ours, theirs, strict=True)
+
+
+@pytest.fixture
+def equal() -> Callable[..., None]:
+    return assert_equal
