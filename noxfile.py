@@ -139,7 +139,8 @@ def everything(session: nox.Session) -> None:
 def onnx(session: nox.Session) -> None:
     """Test the adapters where ONNX is installed and no other framework."""
     install(session, ".[onnx,images,text]", groups="test models")
-    others = (f"--ignore=tests/adapters/{name}" for name in ("jax", "torch"))
+    needing_others = ("jax", "torch", "ppq/test_torch.py")
+    others = (f"--ignore=tests/adapters/{name}" for name in needing_others)
     folders = ("tests/adapters", "tests/test_layering.py")
     session.run("pytest", *folders, *others, *SPREAD, *session.posargs)
 
@@ -148,7 +149,8 @@ def onnx(session: nox.Session) -> None:
 def torch(session: nox.Session) -> None:
     """Test the torch adapter, its exports in ONNX Runtime."""
     install(session, ".[torch,onnx,cpu,report]", groups="test digits")
-    folders = ("tests/adapters/torch", "tests/adapters/records")
+    places = ("torch", "records", "ppq/test_torch.py")
+    folders = (f"tests/adapters/{place}" for place in places)
     session.run("pytest", *folders, *SPREAD, *session.posargs)
 
 

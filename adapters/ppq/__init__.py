@@ -1,10 +1,11 @@
 """ONNX models quantized by the names, states and passes of PPQ.
 
 >>> from qcore.adapters import ppq
->>> graph = ppq.QuantizedGraph("model.onnx")  # doctest: +SKIP
->>> ppq.RuntimeCalibrationPass("kl").optimize(graph, samples)  # doctest: +SKIP
->>> ppq.PassiveParameterQuantizePass().optimize(graph)  # doctest: +SKIP
+>>> graph = ppq.quantize_onnx_model("model.onnx", loader)  # doctest: +SKIP
+>>> graph.tensors["x"].state, graph.tensors["x"].scale  # doctest: +SKIP
 >>> graph.export("model.int8.onnx")  # doctest: +SKIP
+
+What takes PyTorch models is in `qcore.adapters.ppq.torch`.
 """
 
 from qcore.adapters.ppq.config import BiasQParams, TensorQuantizationConfig
@@ -19,7 +20,10 @@ from qcore.adapters.ppq.passes import (
     QuantizationOptimizationPass,
     RuntimeCalibrationPass,
 )
+from qcore.adapters.ppq.pipeline import QuantizationOptimizationPipeline
 from qcore.adapters.ppq.platforms import TargetPlatform
+from qcore.adapters.ppq.quantization import quantize_onnx_model
+from qcore.adapters.ppq.setting import QuantizationSetting, QuantizationSettingFactory
 from qcore.adapters.ppq.states import QuantizationStates, QuantizationVisibility
 
 __all__ = [
@@ -30,11 +34,15 @@ __all__ = [
     "PassOrderError",
     "PassiveParameterQuantizePass",
     "QuantizationOptimizationPass",
+    "QuantizationOptimizationPipeline",
+    "QuantizationSetting",
+    "QuantizationSettingFactory",
     "QuantizationStates",
     "QuantizationVisibility",
     "QuantizedGraph",
     "RuntimeCalibrationPass",
     "TargetPlatform",
     "TensorQuantizationConfig",
+    "quantize_onnx_model",
     "register_calibration_observer",
 ]

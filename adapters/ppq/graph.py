@@ -102,7 +102,12 @@ class QuantizedGraph:
             master = None if now is None else now.master
             if now is None:
                 config.state = QuantizationStates.FP32
-            elif (master is None) != (config.master is None):
+            elif master is None and config.master is not None:
+                # Its values are among those that gave its scale so far.
+                config.qparams = config.dominated_by.qparams
+                is_known = config.qparams is not None
+                config.state = QuantizationStates.ACTIVATED if is_known else now.state
+            elif master is not None and config.master is None:
                 config.state = now.state
             config.master = None if master is None else self.tensors[master.name]
 

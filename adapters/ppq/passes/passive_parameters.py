@@ -100,7 +100,8 @@ class PassiveParameterQuantizePass(QuantizationOptimizationPass):
 
 def _check_order(graph: QuantizedGraph) -> None:
     for config in graph.tensors.values():
-        if not config.is_parameter and config.dominated_by.qparams is None:
+        is_float = config.state is QuantizationStates.FP32 or config.is_parameter
+        if not is_float and config.dominated_by.qparams is None:
             raise PassOrderError(
                 "RuntimeCalibrationPass must come before PassiveParameterQuantizePass; "
                 f"{config.name!r} is {config.state.name} and has no scale."
