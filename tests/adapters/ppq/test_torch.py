@@ -1,5 +1,6 @@
-"""quantize_torch_model: item S2.11 of PPQ with a PyTorch model."""
+"""quantize_torch_model: items S2.9 and S2.11 with PyTorch."""
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from qcore.adapters import ppq
 from qcore.adapters.ppq import QuantizationStates as States
 from qcore.adapters.ppq import TargetPlatform
 from qcore.adapters.ppq.torch import quantize_torch_model
+from qcore.kernels import kernels
 
 SHAPE = (4, 2, 8, 8)
 
@@ -62,6 +64,16 @@ def test_s2_11_a_torch_model_is_quantized_by_the_call_of_ppq(
     assert ((answer - wanted) ** 2).sum() < 2e-3 * (wanted**2).sum()
     roles = {config.role: config.state for config in graph.tensors.values()}
     assert roles["weight"] is States.BAKED
+
+
+# What each observer does per value (tally) and per candidate; for isotone PPQ has none.
+@pytest.mark.parametrize("kernel", ["tally", "search_affine", "divergence", "solve"])
+def test_s2_9_what_observers_do_has_a_function_for_cuda(kernel: str) -> None:
+    assert import_module("qcore.backends.torch")
+    sources = {native.source for native in kernels()[kernel].natives["torch"]}
+    assert sources & {
+        f"qcore.backends.torch.{name}" for name in ("cuda", "search", "triton")
+    }
 
 
 def test_example_inputs_may_take_the_place_of_a_shape(
