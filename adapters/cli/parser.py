@@ -6,6 +6,7 @@ from importlib.metadata import version
 from qcore.adapters.cli import arguments as add
 from qcore.adapters.cli.argument_parser import Parser
 from qcore.adapters.cli.candidates import add_sweep
+from qcore.adapters.cli.conversion import add_conversion
 from qcore.adapters.cli.overrides import add_override
 from qcore.adapters.cli.samples import add_samples
 from qcore.adapters.cli.shard import add_shard
@@ -124,18 +125,7 @@ def _inspect(command: Parser) -> None:
 
 def _convert(command: Parser) -> None:
     command.usage = "qcore convert SOURCE TARGET [options]"
-    add.path(command, "source", metavar="SOURCE", what="the record to read")
-    add.path(command, "target", metavar="TARGET", what="the record to write")
-    what = "kind of SOURCE; by default its content tells, or its name"
-    command.add_argument("--from", dest="source_kind", metavar="KIND", help=what)
-    what = "kind of TARGET; by default its name tells"
-    command.add_argument("--to", dest="target_kind", metavar="KIND", help=what)
-    command.add_argument(
-        "--tensors",
-        metavar="NAME",
-        action="append",
-        help="those to write (all); * and ? match; repeatable",
-    )
+    add_conversion(command)
     add.json(command)
 
 
@@ -176,7 +166,7 @@ _COMMANDS: dict[str, tuple[str, str, Callable[[Parser], None]]] = {
     ),
     "convert": (
         "write the scales of a record in the form of another toolkit",
-        "qcore convert model.encodings calibration.cache",
+        "qcore convert model.int8.onnx calibration.cache --symmetric",
         _convert,
     ),
     "methods": (

@@ -5,6 +5,6 @@
 >>> records.write("scales.encodings", tensors)  # doctest: +SKIP
 """
 
-from qcore.adapters.records.formats import read, write
+from qcore.adapters.records.record_files import read, write
 
 __all__ = ["read", "write"]

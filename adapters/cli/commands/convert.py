@@ -5,23 +5,27 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from qcore import QParams
+from qcore import QParams, QuantSpec
 from qcore.adapters import records
 from qcore.adapters.cli.as_json import to_json
+from qcore.adapters.cli.conversion import read_options, write_options
 from qcore.adapters.cli.errors import BadInputError
 from qcore.adapters.cli.units import size
+from qcore.adapters.codes import activation_spec
 from qcore.adapters.given_path import path_to_write
-from qcore.adapters.records.formats import find, meant, told
+from qcore.adapters.records.kinds import Kind, find, meant, told
 
 
 def run(arguments: Namespace) -> Iterator[str]:
     """Write the record and yield what is in it."""
     source, target = arguments.source, arguments.target
     _check(source, target)
-    to = meant(target) if arguments.target_kind is None else find(arguments.target_kind)
-    of = told(source) if arguments.source_kind is None else find(arguments.source_kind)
-    tensors = _picked(records.read(source, format=of.name), arguments.tensors, source)
-    records.write(target, tensors, format=to.name)
+    to, of = _kinds(arguments)
+    found = records.read(
+        source, kind=of.name, spec=_spec(arguments), **read_options(arguments)
+    )
+    tensors = _picked(found, arguments.tensors, source)
+    records.write(target, tensors, kind=to.name, **write_options(arguments))
     length = target.stat().st_size
     if arguments.json:
         yield to_json(
@@ -35,7 +39,8 @@ def run(arguments: Namespace) -> Iterator[str]:
             }
         )
     elif not arguments.quiet:
-        yield f"{target}: {len(tensors)} tensors, a {to.title}; {size(length)}."
+        number = "1 tensor" if len(tensors) == 1 else f"{len(tensors)} tensors"
+        yield f"{target}: {number}, a {to.title}; {size(length)}."
 
 
 def _check(source: Path, target: Path) -> None:
@@ -43,6 +48,30 @@ def _check(source: Path, target: Path) -> None:
     path_to_write(target, "TARGET")
     if source.exists() and target.exists() and source.samefile(target):
         raise BadInputError(f"TARGET would replace its own source {str(source)!r}.")
+
+
+def _kinds(arguments: Namespace) -> tuple[Kind, Kind]:
+    """Return the kinds of target and source, for which all options are made."""
+    to, of = arguments.target_kind, arguments.source_kind
+    to = meant(arguments.target) if to is None else find(to)
+    of = told(arguments.source) if of is None else find(of)
+    if read_options(arguments) and of.name != "statistics":
+        raise BadInputError(
+            f"--method and its options are for statistics; {str(arguments.source)!r} "
+            f"is a {of.title}."
+        )
+    if write_options(arguments) and to.name != "tensorrt":
+        raise BadInputError(
+            f"--header is for a cache of TensorRT; TARGET shall be a {to.title}."
+        )
+    return to, of
+
+
+def _spec(arguments: Namespace) -> QuantSpec | None:
+    """Return which codes shall reach the ranges, None for those that are there."""
+    if arguments.activation is None and not arguments.symmetric:
+        return None
+    return activation_spec(arguments.activation, arguments.symmetric)
 
 
 def _picked(

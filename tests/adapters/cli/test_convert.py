@@ -1,7 +1,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from qcore import Histogram, save
+from qcore.adapters import records
+from qcore.adapters.onnx import inspect
 
 CACHE = "TRT-8601-EntropyCalibration2\nimage: 3c010a14\nconv/out: 3f800000\n"
 
@@ -48,6 +53,48 @@ def test_the_summary_is_json_on_demand(qcore, cache: Path, tmp_path: Path) -> No
     }
 
 
+@pytest.fixture
+def statistics(tmp_path: Path, digits: np.ndarray) -> Path:
+    save(tmp_path / "stats.safetensors", {"image": Histogram.of(digits)})
+    return tmp_path / "stats.safetensors"
+
+
+def test_statistics_become_a_cache(qcore, statistics, digits, tmp_path) -> None:
+    target = tmp_path / "int8.cache"
+    arguments = ("--method", "percentile", "--percentile", "100", "--symmetric")
+    assert qcore("convert", statistics, target, *arguments).code == 0
+    scale = np.abs(digits).max() / np.float32(127)
+    assert float(records.read(target)["image"].scale) == float(scale)
+
+
+def test_the_scales_of_a_quantized_model_are_converted(
+    qcore, model: Path, data: Path, tmp_path: Path
+) -> None:
+    int8, target = tmp_path / "int8.onnx", tmp_path / "a.encodings"
+    assert qcore("quantize", model, "--data", data, "-o", int8, "-q").code == 0
+    assert qcore("convert", int8, target).code == 0
+    found, expected = records.read(target), inspect(int8).contents.grids
+    scales = {g.tensor: g.scale[0] for g in expected if g.role == "activation"}
+    assert {name: float(one.scale) for name, one in found.items()} == scales
+
+
+def test_asymmetric_scales_are_made_symmetric_on_demand(qcore, tmp_path) -> None:
+    source, target = tmp_path / "a.json", tmp_path / "a.cache"
+    source.write_text('{"a": [-1.0, 3.0]}')
+    code, _, err = qcore("convert", source, target)
+    assert (code, target.exists()) == (2, False)
+    assert "holds int8 alone; the tensor 'a' is uint8" in err
+    assert qcore("convert", source, target, "--symmetric").code == 0
+    scale = np.float32(3) / np.float32(127)
+    assert float(records.read(target)["a"].scale) == float(scale)
+
+
+def test_the_header_of_a_cache_is_chosen(qcore, cache: Path, tmp_path: Path) -> None:
+    header = "TRT-100300-EntropyCalibration2"
+    assert qcore("convert", cache, tmp_path / "b.cache", "--header", header).code == 0
+    assert (tmp_path / "b.cache").read_text().splitlines()[0] == header
+
+
 def test_nothing_is_said_if_quiet(qcore, cache: Path, tmp_path: Path) -> None:
     assert qcore("convert", cache, tmp_path / "b.cache", "-q") == (0, "", "")
 
@@ -64,6 +111,11 @@ def test_nothing_is_said_if_quiet(qcore, cache: Path, tmp_path: Path) -> None:
         (("int8.cache", "b", "--to", "tensort"), "did you mean 'tensorrt'?"),
         (("int8.cache", "b.cache", "--from", "x"), "no record is of the kind 'x'"),
         (("broken.cache", "b.cache"), "line 2 must be a name and a float32"),
+        (("int8.cache", "b.cache", "--method", "mse"), "--method and its options are"),
+        (("int8.cache", "b.json", "--header", "x"), "--header is for a cache of Ten"),
+        (("int8.cache", "b.cache", "--header", "x"), "`header` must be like 'TRT-"),
+        (("int8.cache", "b.json", "--activation", "int9x"), "int9x"),
+        (("int8.cache", "b.onnx"), "'onnx' is read alone; qcore quantize writes it"),
         (("random", "b.cache"), "random must be a record of a known kind"),
     ],
 )

@@ -231,4 +231,4 @@ def changed(version: str, **fields: object) -> str:
 def test_what_is_no_encoding_is_refused_with_its_key(tmp_path, text, said) -> None:
     (tmp_path / "a.encodings").write_text(text)
     with pytest.raises(FileFormatError, match=said):
-        read(tmp_path / "a.encodings", format="aimet")
+        read(tmp_path / "a.encodings", kind="aimet")

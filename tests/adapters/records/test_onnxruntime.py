@@ -39,7 +39,7 @@ def tensors_data(**ranges: tuple[float, float]):
 @pytest.mark.parametrize("name", PER_TENSOR)
 def test_onnxruntime_makes_the_same_codes_of_our_table(tmp_path, name: str) -> None:
     one = decide({name: PER_TENSOR[name]})[name]
-    write(tmp_path / "table.json", {name: one}, format="onnxruntime")
+    write(tmp_path / "table.json", {name: one}, kind="onnxruntime")
     saved = quantization.load_tensors_data(tmp_path / "table.json")
     low, high = saved[name].range_value
     fmt, symmetric = one.spec.format, one.spec.symmetric and one.spec.format.signed
@@ -54,7 +54,7 @@ def test_onnxruntime_makes_the_same_codes_of_our_table(tmp_path, name: str) -> N
 def test_onnxruntime_quantizes_a_model_by_our_table(tmp_path: Path, model) -> None:
     spec = QuantSpec("uint8", symmetric=False)
     tensors = {"x": of_range(-1, 3, spec), "y": of_range(-7.5, 2, spec)}
-    write(tmp_path / "table.json", tensors, format="onnxruntime")
+    write(tmp_path / "table.json", tensors, kind="onnxruntime")
     quantization.quantize_static(
         model,
         tmp_path / "int8.onnx",
@@ -152,7 +152,7 @@ def test_ranges_are_read_for_any_codes(tmp_path: Path) -> None:
 def test_what_a_table_cannot_hold_is_refused(tmp_path, name, spec, said) -> None:
     tensors = decide(INT8 | {name: spec})
     with pytest.raises(QuantError, match=said):
-        write(tmp_path / "table.json", tensors, format="onnxruntime")
+        write(tmp_path / "table.json", tensors, kind="onnxruntime")
     assert not (tmp_path / "table.json").exists()
 
 
@@ -178,7 +178,7 @@ def test_what_a_table_cannot_hold_is_refused(tmp_path, name, spec, said) -> None
 def test_what_is_no_range_is_refused_with_its_key(tmp_path, tensor, said) -> None:
     (tmp_path / "table.json").write_text(json.dumps({"a": tensor}))
     with pytest.raises(FileFormatError, match=said):
-        read(tmp_path / "table.json", format="onnxruntime")
+        read(tmp_path / "table.json", kind="onnxruntime")
 
 
 @pytest.mark.parametrize(
@@ -195,4 +195,4 @@ def test_what_is_no_range_is_refused_with_its_key(tmp_path, tensor, said) -> Non
 def test_what_is_no_line_of_a_table_is_refused(tmp_path, text, said) -> None:
     (tmp_path / "calibration.cache").write_text(text)
     with pytest.raises(FileFormatError, match=said):
-        read(tmp_path / "calibration.cache", format="onnxruntime-cache")
+        read(tmp_path / "calibration.cache", kind="onnxruntime-cache")

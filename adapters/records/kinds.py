@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from qcore import QParams
-from qcore.adapters.given_path import path_to_write
 from qcore.adapters.records import (
     aimet,
     onnxruntime_cache,
@@ -15,11 +15,11 @@ from qcore.adapters.records import (
     onnxruntime_json,
     qparams_json,
     qparams_safetensors,
+    statistics,
     tensorrt,
 )
 from qcore.adapters.records.contents import PathLike, check_file
 from qcore.adapters.records.json_document import read_json
-from qcore.adapters.records.tensors import Tensors
 from qcore.errors import FileFormatError, QuantError, nearest
 
 HEAD = 4096
@@ -27,7 +27,7 @@ HEAD = 4096
 
 
 @dataclass(frozen=True)
-class RecordFormat:
+class Kind:
     """A kind of record.
 
     Attributes
@@ -43,6 +43,8 @@ class RecordFormat:
     begins, says : callable or None
         Whether a file's first bytes, or the object that it holds as JSON, are of this
         kind.
+    tells_ranges : bool
+        Whether it is for ``read(path, spec=...)`` to say of which codes.
     """
 
     name: str
@@ -52,6 +54,7 @@ class RecordFormat:
     write: Callable[..., None]
     begins: Callable[[bytes], bool] | None = None
     says: Callable[[Mapping[str, Any]], bool] | None = None
+    tells_ranges: bool = False
 
 
 def _read_onnx(path: PathLike, /) -> dict[str, QParams]:
@@ -59,125 +62,72 @@ def _read_onnx(path: PathLike, /) -> dict[str, QParams]:
     return import_module("qcore.adapters.records.onnx").read(path)  # type: ignore[no-any-return]
 
 
-def _no_writer(*_: object) -> None:
-    raise QuantError("an ONNX model is read alone; `qcore quantize` writes one.")
+def _no_writer(kind: str, command: str, *_: object) -> None:
+    raise QuantError(f"the kind {kind!r} is read alone; qcore {command} writes it.")
 
 
 _ALL = (
-    RecordFormat(
+    Kind(
         *("tensorrt", tensorrt.TITLE, (".cache", ".calib")),
         *(tensorrt.read, tensorrt.write),
         begins=tensorrt.is_one,
     ),
-    RecordFormat(
+    Kind(
+        *("statistics", statistics.TITLE, ()),
+        *(statistics.read, partial(_no_writer, "statistics", "calibrate")),
+        begins=statistics.is_one,
+        tells_ranges=True,
+    ),
+    Kind(
         *("safetensors", qparams_safetensors.TITLE, (".safetensors",)),
         *(qparams_safetensors.read, qparams_safetensors.write),
         begins=qparams_safetensors.is_one,
     ),
-    RecordFormat(
+    Kind(
         *("json", qparams_json.TITLE, (".json",)),
         *(qparams_json.read, qparams_json.write),
         says=qparams_json.is_one,
     ),
-    RecordFormat(
+    Kind(
         *("aimet", aimet.TITLE, (".encodings",)),
         *(aimet.read, aimet.write),
         says=aimet.is_one,
     ),
-    RecordFormat(*("aimet-1.0.0", aimet.TITLE, ()), *(aimet.read, aimet.write_1_0_0)),
-    RecordFormat(*("aimet-0.6.1", aimet.TITLE, ()), *(aimet.read, aimet.write_0_6_1)),
-    RecordFormat(
+    Kind(*("aimet-1.0.0", aimet.TITLE, ()), *(aimet.read, aimet.write_1_0_0)),
+    Kind(*("aimet-0.6.1", aimet.TITLE, ()), *(aimet.read, aimet.write_0_6_1)),
+    Kind(
         *("onnxruntime", onnxruntime_json.TITLE, ()),
         *(onnxruntime_json.read, onnxruntime_json.write),
         says=onnxruntime_json.is_one,
+        tells_ranges=True,
     ),
-    RecordFormat(
+    Kind(
         *("onnxruntime-cache", onnxruntime_cache.TITLE, (".cache",)),
         *(onnxruntime_cache.read, onnxruntime_cache.write),
         begins=onnxruntime_cache.is_one,
     ),
-    RecordFormat(
+    Kind(
         *("onnxruntime-flatbuffers", onnxruntime_flatbuffers.TITLE, (".flatbuffers",)),
         *(onnxruntime_flatbuffers.read, onnxruntime_flatbuffers.write),
         begins=onnxruntime_flatbuffers.is_one,
     ),
-    RecordFormat(
-        *("onnx", "quantized ONNX model", (".onnx",)), *(_read_onnx, _no_writer)
+    Kind(
+        *("onnx", "quantized ONNX model", (".onnx",)),
+        *(_read_onnx, partial(_no_writer, "onnx", "quantize")),
     ),
 )
-FORMATS: Mapping[str, RecordFormat] = {known.name: known for known in _ALL}
+KINDS: Mapping[str, Kind] = {known.name: known for known in _ALL}
 """All kinds; where several have a suffix, the first is meant by a file to write."""
 
 
-def read(path: PathLike, /, *, format: str | None = None) -> dict[str, QParams]:
-    """
-    Return what a record tells of tensors.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-    format : str, optional
-        Its kind, a key of `FORMATS`; by default that is told by what is in the file,
-        or else by its name.
-
-    Returns
-    -------
-    dict
-        From names of tensors to `QParams` of numpy, in the order of the file.
-
-    Raises
-    ------
-    FileFormatError
-        If the file is not of that kind, or of none.
-    OSError
-        If it cannot be read.
-    """
-    found = told(path) if format is None else find(format)
-    return found.read(path)
-
-
-def write(
-    path: PathLike,
-    tensors: Tensors,
-    /,
-    *,
-    format: str | None = None,
-    **options: object,
-) -> None:
-    """
-    Write a record, atomically.
-
-    Parameters
-    ----------
-    path : path
-        The file; its folder must exist.
-    tensors : mapping
-        From names of tensors to `QParams` of any library.
-    format : str, optional
-        Its kind, a key of `FORMATS`; by default that which the end of the name means.
-    **options
-        What the kind has: see its module.
-
-    Raises
-    ------
-    QuantError
-        If the kind cannot hold a tensor; it names the first. Nothing is written.
-    OSError
-        If the file cannot be written.
-    """
-    found = meant(path) if format is None else find(format)
-    found.write(path_to_write(path), tensors, **options)
-
-
-def find(name: str, /) -> RecordFormat:
+def find(name: str, /) -> Kind:
     """Return the kind of a name; raise QuantError if there is none."""
-    if name not in FORMATS:
-        raise QuantError(f"no record is of the kind {name!r}: {nearest(name, FORMATS)}")
-    return FORMATS[name]
+    if name not in KINDS:
+        raise QuantError(f"no record is of the kind {name!r}: {nearest(name, KINDS)}")
+    return KINDS[name]
 
 
-def meant(path: PathLike, /) -> RecordFormat:
+def meant(path: PathLike, /) -> Kind:
     """Return the kind that the end of a name means; raise QuantError if none."""
     found = _by_suffix(path)
     if found is None:
@@ -189,7 +139,7 @@ def meant(path: PathLike, /) -> RecordFormat:
     return found
 
 
-def told(path: PathLike, /) -> RecordFormat:
+def told(path: PathLike, /) -> Kind:
     """
     Return the kind of a file, told by what is in it, or else by its name.
 
@@ -215,6 +165,6 @@ def told(path: PathLike, /) -> RecordFormat:
     raise FileFormatError(f"{path} must be a record of a known kind; it is of none.")
 
 
-def _by_suffix(path: PathLike) -> RecordFormat | None:
+def _by_suffix(path: PathLike) -> Kind | None:
     name = Path(path).name.lower()
     return next((known for known in _ALL if name.endswith(known.suffixes)), None)
