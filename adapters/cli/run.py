@@ -11,9 +11,11 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from qcore.adapters.cli.colour import RED, painted
 from qcore.adapters.cli.errors import BadInputError, CannotDoError
 from qcore.adapters.cli.parser import parser
 from qcore.adapters.cli.termination import Terminated, terminable
+from qcore.adapters.cli.verbose import told
 from qcore.errors import NonFiniteError, QuantError
 
 DONE, CANNOT, BAD_INPUT = 0, 1, 2
@@ -62,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sentence:
         if code == INTERRUPTED and sys.stderr.isatty():
             sys.stderr.write("\n")  # the terminal shows ^C on the line of the bar
-        sys.stderr.write(f"{' '.join(sentence.split())}\n")
+        name, colon, said = " ".join(sentence.split()).partition(":")
+        sys.stderr.write(f"{painted(name + colon, RED, sys.stderr)}{said}\n")
     return code
 
 
@@ -76,7 +79,8 @@ def _outcome(argv: Sequence[str] | None) -> tuple[int, str]:
         try:
             arguments = parser().parse_args(argv)
             name = f"qcore {arguments.command}"
-            _write_lines(arguments.command, arguments)
+            with told(name, verbose=arguments.verbose):
+                _write_lines(arguments.command, arguments)
         finally:
             sys.stdout.flush()
     except SystemExit:  # after --help and --version; our parser exits on no error
