@@ -25,7 +25,7 @@ from qcore.adapters.onnx.recovery.level import choose_level
 from qcore.adapters.onnx.recovery.recover import recover_layers
 from qcore.adapters.onnx.recovery.samples import hold_samples
 from qcore.adapters.onnx.request import requested
-from qcore.adapters.onnx.rewriting import rewritten
+from qcore.adapters.onnx.rewriting import loadable, rewritten
 from qcore.adapters.onnx.smoothing import checked_smooth, smooth_layers
 from qcore.adapters.onnx.weights import OUTPUT
 from qcore.errors import QuantError
@@ -220,6 +220,7 @@ def quantize(
                 folder=folder,
                 bar=progress is None,
             )
+    quantized = loadable(quantized, formats.target)
     if formats.packed:
         quantized = pack_blocks(quantized)
     return to_proto(clean(skip_recoding(encode_constants(quantized))))

@@ -30,7 +30,7 @@ def rewritten(
     statistics: Mapping[str, Statistics],
     tailored: Tailored,
 ) -> ir.Model:
-    """Return the model as planned, with codes to the nearest."""
+    """Return the model as planned, with codes to the nearest; not yet `loadable`."""
     target, weights = formats.target, tailored.weights
     qparams = (
         activation_qparams(model.graph, plan, statistics, tailored.activations)
@@ -53,7 +53,7 @@ def rewritten(
     )
     if target.mode == "dynamic":
         return multiply_dynamically(stored, plan, ratios, weights)
-    return in_codes(
+    return _in_codes(
         stored, plan, target, qparams=qparams, ratios=ratios, weights=weights
     )
 
@@ -68,8 +68,29 @@ def in_codes(
     weights: WeightSpecs,
 ) -> ir.Model:
     """Return the model with products of codes, given the scales of activations."""
+    coded = _in_codes(
+        model, plan, target, qparams=qparams, ratios=ratios, weights=weights
+    )
+    return loadable(coded, target)
+
+
+def loadable(model: ir.Model, target: Target) -> ir.Model:
+    """Return a model of codes as its runtime can load it.
+
+    Some of its weights are then read in ways that recovery does not know.
+    """
+    return loadable_float8(model) if target.name == "onnxruntime" else model
+
+
+def _in_codes(
+    model: ir.Model,
+    plan: Plan,
+    target: Target,
+    *,
+    qparams: Mapping[str, QParams],
+    ratios: Mapping[str, float],
+    weights: WeightSpecs,
+) -> ir.Model:
     coded = quantize_weights(model, plan, qparams, ratios, weights)
     coded = insert_qdq(coded, plan, qparams, everywhere=target.carries)
-    if target.name != "onnxruntime":
-        return coded
-    return loadable_halves(loadable_float8(coded))
+    return loadable_halves(coded) if target.name == "onnxruntime" else coded

@@ -124,6 +124,21 @@ def test_codes_of_16_bits_and_of_floats_err_less_too(net, samples, how):
     assert shift < 0.1 * np.abs(error(net, plain, samples, 1)).max()
 
 
+@pytest.mark.parametrize("target", ["onnxruntime", "tensorrt"])
+def test_products_of_float8_are_recovered(build, rng, target):
+    v, w = rng.normal(size=(2, 8, 8)).astype(np.float32)
+    body = "{ c = MatMul(x, v)  d = Clip(c, low, high)  y = MatMul(d, w) }"
+    bounds = {"low": np.float32(0), "high": np.float32(6)}
+    model = build("float[N, 8] x", "float[N, 8] y", body, v=v, w=w, **bounds)
+    x = rng.normal(size=(30, 4)) @ rng.normal(size=(4, 8)) + 1
+    data = [{"x": x.astype(np.float32)}]
+    how = {"activation": "float8_e4m3fn", "target": target}
+    plain, found = (
+        adapter.quantize(model, data, **how, recover=one) for one in ("none", "full")
+    )
+    assert error(model, found, data) < 0.95 * error(model, plain, data)
+
+
 def test_all_is_done_by_default_with_data_and_nothing_without(net, samples):
     full = adapter.quantize(net, samples, recover="full")
     assert adapter.quantize(net, samples) == full
