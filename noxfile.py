@@ -138,7 +138,7 @@ def everything(session: nox.Session) -> None:
 @nox.session
 def onnx(session: nox.Session) -> None:
     """Test the adapters where ONNX is installed and no other framework."""
-    install(session, ".[onnx,images,text]", groups="test models")
+    install(session, ".[onnx,images,text]", groups="test models machines")
     needing_others = ("jax", "torch", "ppq/test_torch.py")
     others = (f"--ignore=tests/adapters/{name}" for name in needing_others)
     folders = ("tests/adapters", "tests/test_layering.py")
