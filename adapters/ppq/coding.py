@@ -54,7 +54,8 @@ def write_codes(graph: QuantizedGraph, /) -> None:
         weights=WeightSpecs(graph.request.weights, weights),
     )
     nodes = {str(node.name): node for node in model.graph.all_nodes()}
-    for parameter, config in zip(found, configs, strict=True):
+    # In reverse, for the first use of a constant that several nodes share to be told.
+    for parameter, config in reversed([*zip(found, configs, strict=True)]):
         config.qparams = scales_read(nodes[parameter.node], parameter)
         if config.role == "weight" and isinstance(config.qparams, QParams):
             config.spec = config.qparams.spec

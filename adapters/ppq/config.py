@@ -44,7 +44,7 @@ class TensorQuantizationConfig:
     qparams : QParams, BiasQParams or None
         Scale and zero point, float32 and int32: 0-d, or with an entry for each channel
         in the rank of the tensor. None until they are known, and where they are those
-        of `dominated_by`.
+        of `dominated_by`. A bias that several nodes add has those of the first.
     observer_algorithm : str
         The method, one of ``qcore.methods()``.
     detail : dict

@@ -170,6 +170,8 @@ class QuantizedGraph:
         """
         Return the outputs of the model with codes, by name, as onnxruntime has them.
 
+        If the model is for another platform, each operator is run as it is written.
+
         Parameters
         ----------
         feeds : mapping
@@ -184,6 +186,7 @@ class QuantizedGraph:
         """
         model = self.model
         fed = conform(feeds, inputs_of(self.float_model.graph), "in `feeds`")
-        session = open_session(model.SerializeToString())
+        is_own = self.platform is TargetPlatform.ONNXRUNTIME
+        session = open_session(model.SerializeToString(), as_written=not is_own)
         names = [output.name for output in session.get_outputs()]
         return dict(zip(names, session.run(names, fed), strict=True))

@@ -17,8 +17,9 @@ class PassiveParameterQuantizePass(QuantizationOptimizationPass):
 
     A bias has scale ``input scale * weight scale`` and zero point 0, in 32 bits. Scales
     of weights leave it room there, which is why they are given with it and not before.
-    The bounds of a Clip and what a Pad fills with have the scale of the input: codes
-    are clamped where its numbers would be, so files hold them as the floats they were.
+    The bounds of a Clip and what a Pad fills with have the scale of the input in the
+    table; files hold them as the floats they were. Where a Clip merges with what is
+    before it this makes no difference, since rounding keeps order.
 
     Must come after `RuntimeCalibrationPass`.
 

@@ -10,6 +10,7 @@ import pytest
 
 import qcore
 from qcore.adapters import ppq
+from qcore.adapters.onnx import quantize
 from qcore.adapters.ppq import QuantizationStates as States
 
 Build = Callable[..., onnx.ModelProto]
@@ -152,6 +153,21 @@ def test_a_bias_that_is_fp32_stays_float_alone(
     assert "b1" not in held
 
 
+def test_a_bias_that_two_nodes_add_has_the_scale_of_the_first(
+    build: Build, rng: np.random.Generator
+) -> None:
+    w, b = rng.normal(size=(2, 2, 1, 1)), rng.normal(size=2)
+    body = "{ a = Conv(x, w, b)\n r = Relu(a)\n y = Conv(r, w, b) }"
+    ends = "float[1, 2, 4, 4] x", "float[1, 2, 4, 4] y"
+    model = build(*ends, body, w=w.astype(np.float32), b=b.astype(np.float32))
+    graph = ppq.QuantizedGraph(model)
+    x = rng.normal(size=(1, 2, 4, 4)).astype(np.float32)
+    ppq.RuntimeCalibrationPass().optimize(graph, [x])
+    ppq.PassiveParameterQuantizePass().optimize(graph)
+    of_x, of_w, of_b = (graph.tensors[name].scale for name in "xwb")
+    np.testing.assert_array_equal(of_b, of_x * of_w.ravel())
+
+
 def test_a_weight_that_is_fp32_is_refused(calibrated: ppq.QuantizedGraph) -> None:
     calibrated.tensors["w1"].state = States.FP32
     with pytest.raises(qcore.QuantError, match="'w1' must not be FP32"):
@@ -198,6 +214,16 @@ def test_new_scales_of_activations_take_those_of_parameters_away(
     assert calibrated.tensors["b1"].state is States.PASSIVE_INIT
     with pytest.raises(ppq.PassOrderError, match="'low' is PASSIVE_INIT"):
         calibrated.export("model.onnx")
+
+
+def test_the_model_is_that_of_the_onnx_adapter(
+    calibrated: ppq.QuantizedGraph, net: onnx.ModelProto
+) -> None:
+    ppq.PassiveParameterQuantizePass().optimize(calibrated)
+    wanted = quantize(
+        net, calibrated.statistics, method="minmax", weight_method="minmax"
+    )
+    assert calibrated.model == wanted
 
 
 def test_the_model_runs_as_it_is_written(

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from qcore.adapters import ppq
 from qcore.adapters.ppq import QuantizationStates as States
 from qcore.adapters.ppq import TargetPlatform
 
+Build = Callable[..., onnx.ModelProto]
 Samples = list[dict[str, np.ndarray]]
 
 PLATFORMS = [
@@ -204,3 +206,43 @@ def test_feeds_that_do_not_fit_are_refused(
 def test_importing_it_does_not_import_torch() -> None:
     code = "import sys, qcore.adapters.ppq; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-P", "-c", code], check=True)
+
+
+LOOP = """{
+    z = Conv(x, w)
+    y = Loop(trips, go, z) <body = b (int64 i, bool on, float[1, 2, 4, 4] s)
+        => (bool more, float[1, 2, 4, 4] o) {
+        more = Identity(on)
+        o = Conv(s, w)
+    }>
+}"""
+
+
+@pytest.mark.parametrize(("trips", "state"), [(0, States.FP32), (3, States.ACTIVATED)])
+def test_what_never_ran_stays_float(
+    build: Build, rng: np.random.Generator, trips: int, state: States
+) -> None:
+    w = rng.normal(size=(2, 2, 1, 1)).astype(np.float32)
+    ends = "float[1, 2, 4, 4] x, int64 trips, bool go", "float[1, 2, 4, 4] y"
+    x = rng.normal(size=(1, 2, 4, 4)).astype(np.float32)
+    feed = {"x": x, "trips": np.asarray(trips), "go": np.asarray(True)}
+    graph = ppq.quantize_onnx_model(build(*ends, LOOP, w=w), [feed])
+    assert (graph.tensors["z"].state, graph.tensors["s"].state) == (
+        *(States.ACTIVATED, state),
+    )
+    assert graph.run(feed)["y"].shape == x.shape
+
+
+@pytest.mark.parametrize("platform", [*PLATFORMS, TargetPlatform.TRT_FP8])
+def test_a_model_in_float16_is_taken(
+    build: Build, rng: np.random.Generator, platform: TargetPlatform
+) -> None:
+    w, b = (rng.normal(size=n).astype(np.float16) for n in ((2, 2, 1, 1), 2))
+    body = "{ a = Conv(x, w, b)\n r = Relu(a)\n y = Conv(r, w) }"
+    ends = "float16[1, 2, 4, 4] x", "float16[1, 2, 4, 4] y"
+    model = build(*ends, body, w=w, b=b)
+    x = rng.normal(size=(1, 2, 4, 4)).astype(np.float16)
+    graph = ppq.quantize_onnx_model(model, [x], platform=platform)
+    wanted = answers(model, [{"x": x}]).astype(np.float64)
+    noise = ((graph.run({"x": x})["y"] - wanted) ** 2).sum() / (wanted**2).sum()
+    assert noise < (1e-2 if platform is TargetPlatform.TRT_FP8 else 1e-3)
