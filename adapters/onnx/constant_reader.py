@@ -10,7 +10,7 @@ from qcore.adapters.onnx.bodies import graph_of
 from qcore.adapters.onnx.constants import add_constant, array_of
 from qcore.adapters.onnx.names import Names
 from qcore.adapters.onnx.nodes import Grid, dequantize_linear
-from qcore.adapters.onnx.weights import Stored
+from qcore.adapters.onnx.stored import Stored
 
 _Key: TypeAlias = tuple[ir.Value, int | None, bytes, ir.Graph]
 """A constant, the axis of its scales, these, and where they lie."""

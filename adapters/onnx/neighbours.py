@@ -19,7 +19,7 @@ from qcore.adapters.onnx.operands import integer_attribute, weight_index
 from qcore.adapters.onnx.recovery.geometry import Geometry
 
 MOST = 128
-"""Of the sum of two codes of one sign: 255 times as much fits in 16 bits."""
+"""Of the sum of two codes of one sign: 255 times as much fits in 16 bits, signed."""
 
 
 def neighbours_in(node: ir.Node) -> "Neighbours | None":
@@ -57,7 +57,8 @@ class Neighbours:
         most = np.zeros(len(rows))
         for size in self._sums(rows):
             most = np.maximum(most, size.max(-1, initial=0))
-        return most / (MOST - 0.5)  # both may be rounded up, by half a code in all
+        # Each may be rounded up by half a code, and the sum of both is whole.
+        return most / (MOST - 0.5)
 
     def limits(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """

@@ -1,8 +1,8 @@
-"""How weights and biases become codes."""
+"""How weights become codes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -24,9 +24,11 @@ from qcore import (
     qparams_from_weights,
     quantize,
 )
+from qcore.adapters.onnx.bias_codes import with_room
 from qcore.adapters.onnx.neighbours import Neighbours
 from qcore.adapters.onnx.nodes import dtype_of
 from qcore.adapters.onnx.recipe import ONE_VALUE
+from qcore.adapters.onnx.stored import Stored
 from qcore.arithmetic import TINY
 from qcore.block_formats import BLOCK_FORMATS
 from qcore.errors import QuantError
@@ -36,22 +38,6 @@ OUTPUT = "output"
 """The weights' own method, `qcore.qparams_from_weights`."""
 
 BINS = 512  # a channel has hundreds of weights, rarely more
-LEAST_SCALE = 2.0**-125  # what products of scales must reach, so as to be normal floats
-MOST_CODES = 2.0**30  # of a bias in int32, to which products of codes are added
-
-
-class Stored(NamedTuple):
-    """A constant as ``(codes - zero_point) * scale``, as DequantizeLinear has it.
-
-    Scale and zero point have shape ``[]``, or ``[channels]`` along the axis, or that of
-    the codes with the blocks along the axis counted; no zero point is 0.
-    """
-
-    codes: np.ndarray
-    scale: np.ndarray
-    zero_point: np.ndarray | None
-    axis: int | None = None
-    block: int | None = None
 
 
 @dataclass(frozen=True)
@@ -139,13 +125,7 @@ class WeightSpec:
         else:
             scale, axis = scale.reshape(()), None
         if x_scale is not None:
-            room = _least_scale(bias, x_scale)
-            room = room if scale.ndim else room.max()
-            if bias is not None:
-                # Weights of zero fit any scale, and the bias a small one best.
-                any_scale = _all_zero(weight, axis) & (room > LEAST_SCALE / x_scale)
-                scale = np.where(any_scale, np.maximum(room, TINY), scale)
-            scale = np.maximum(scale, room)
+            scale = with_room(scale, bias, x_scale, is_free=_all_zero(weight, axis))
         if least is not None:
             scale = np.maximum(scale, least if scale.ndim else least.max())
         scale = _up(scale, weight.dtype)
@@ -250,16 +230,6 @@ class WeightSpecs:
         return self.own.get(str(weight.name), self.default)
 
 
-def _least_scale(bias: np.ndarray | None, x_scale: np.ndarray) -> np.ndarray:
-    """Return the smallest scales, ``[1]`` or ``[channels]``, that leave the bias room.
-
-    A bias has the scale of the products it is added to. Where the weights of a channel
-    are all but zero, its codes would exceed 32 bits.
-    """
-    least = np.zeros(1) if bias is None else np.abs(bias) / MOST_CODES
-    return (np.maximum(least, LEAST_SCALE) / np.float64(x_scale)).astype(np.float32)
-
-
 def _all_zero(weight: np.ndarray, axis: int | None) -> np.ndarray:
     """Return whether all weights of a channel, or all there are, count as zero."""
     others = tuple(i for i in range(weight.ndim) if i != axis)
@@ -272,10 +242,3 @@ def _up(scale: np.ndarray, dtype: np.dtype) -> np.ndarray:
     rounded = scale.astype(dtype)
     above = np.nextafter(rounded, dtype.type(np.inf))
     return np.where(rounded < scale, above, rounded)
-
-
-def store_bias(bias: np.ndarray, scale: np.ndarray) -> Stored:
-    """Return a bias in 32 bits, for which ONNX has no zero point."""
-    codes = np.rint(bias / scale.astype(np.float64))
-    axis = 0 if scale.ndim else None
-    return Stored(codes.astype(np.int32), scale, None, axis)

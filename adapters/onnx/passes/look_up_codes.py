@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from qcore.adapters.onnx.bodies import graph_of
 from qcore.adapters.onnx.constant_reader import ConstantReader
-from qcore.adapters.onnx.weights import Stored
+from qcore.adapters.onnx.stored import Stored
 
 _TYPES = ("int8", "uint8", "int16", "uint16")
 """Those of codes that Gather takes."""

@@ -17,7 +17,8 @@ from qcore.adapters.onnx.neighbours import neighbours_in
 from qcore.adapters.onnx.operands import bias, channel_axis, integer_attribute, weight
 from qcore.adapters.onnx.plan import Plan
 from qcore.adapters.onnx.replacement import Replacement
-from qcore.adapters.onnx.weights import Stored, WeightSpecs
+from qcore.adapters.onnx.stored import Stored
+from qcore.adapters.onnx.weights import WeightSpecs
 
 
 def multiply_dynamically(

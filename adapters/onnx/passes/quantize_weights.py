@@ -6,6 +6,7 @@ from dataclasses import replace
 import onnx_ir as ir
 
 from qcore import QParams
+from qcore.adapters.onnx.bias_codes import store_bias
 from qcore.adapters.onnx.constant_reader import ConstantReader, finite
 from qcore.adapters.onnx.neighbours import neighbours_in
 from qcore.adapters.onnx.operands import (
@@ -17,7 +18,7 @@ from qcore.adapters.onnx.operands import (
 )
 from qcore.adapters.onnx.plan import Plan
 from qcore.adapters.onnx.tensors import HALVES
-from qcore.adapters.onnx.weights import WeightSpecs, store_bias
+from qcore.adapters.onnx.weights import WeightSpec, WeightSpecs
 
 
 def quantize_weights(
@@ -48,34 +49,40 @@ def quantize_weights(
         If a weight or bias holds NaN or infinity.
     """
     reader = ConstantReader(model.graph)
-    for node in list(model.graph.all_nodes()):
-        kernel = weight(node) if node.name in plan.compute else None
-        if kernel is not None:
-            x = str(activations(node)[0].name)
-            x_scale = qparams[x].scale
-            axis, addend, values = channel_axis(node), bias(node), bias_values(node)
-            # The product of two scales has no room in 16 bits.
-            if kernel.dtype in HALVES:
-                values = None
-            if addend is not None and values is not None:
-                finite(addend)
-            # Room for 32 bits is left even if no codes are asked for: onnxruntime makes
-            # some of the bias by itself, which 16-bit products would make overflow.
-            spec = specs.of(kernel)
-            index = node.inputs.index(kernel)
-            if index == 0 and spec.adds_in_16_bits and spec.codes == "int8":
-                # There is no kernel that multiplies signed codes by unsigned ones.
-                spec = replace(spec, codes="uint8")
-            stored = spec.store(
-                finite(kernel),
-                axis,
-                x_scale=x_scale,
-                bias=values,
-                mean_ratio=mean_ratios[x],
-                neighbours=neighbours_in(node),
-            )
-            node.replace_input_with(index, reader.read(node, kernel, stored))
-            if addend is not None and values is not None and spec.bias_codes:
-                stored = store_bias(values, x_scale * stored.scale)
-                node.replace_input_with(2, reader.read(node, addend, stored))
+    for node in [n for n in model.graph.all_nodes() if n.name in plan.compute]:
+        kernel = weight(node)
+        if kernel is None:
+            continue
+        addend, values = bias(node), bias_values(node)
+        x = str(activations(node)[0].name)
+        x_scale = qparams[x].scale
+        # The product of two scales has no room in 16 bits.
+        if kernel.dtype in HALVES:
+            values = None
+        if addend is not None and values is not None:
+            finite(addend)
+        # Room for 32 bits is left even if no codes are asked for: onnxruntime makes
+        # some of the bias by itself, which 16-bit products would make overflow.
+        index = node.inputs.index(kernel)
+        spec = _for_operand(index, specs.of(kernel))
+        stored = spec.store(
+            finite(kernel),
+            channel_axis(node),
+            x_scale=x_scale,
+            bias=values,
+            mean_ratio=mean_ratios[x],
+            neighbours=neighbours_in(node),
+        )
+        node.replace_input_with(index, reader.read(node, kernel, stored))
+        if addend is not None and values is not None and spec.bias_codes:
+            stored = store_bias(values, x_scale * stored.scale)
+            node.replace_input_with(2, reader.read(node, addend, stored))
     return model
+
+
+def _for_operand(index: int, spec: WeightSpec) -> WeightSpec:
+    """Return how an operand of a product is quantized, if that is its weight."""
+    if index == 0 and spec.adds_in_16_bits and spec.codes == "int8":
+        # onnxruntime has no kernel that multiplies signed codes by unsigned ones.
+        return replace(spec, codes="uint8")
+    return spec

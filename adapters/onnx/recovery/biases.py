@@ -7,6 +7,7 @@ import numpy as np
 import onnx_ir as ir
 
 from qcore.adapters.codes import CODES
+from qcore.adapters.onnx.bias_codes import MOST_CODES, store_bias
 from qcore.adapters.onnx.constants import (
     add_constant,
     array_of,
@@ -21,7 +22,7 @@ from qcore.adapters.onnx.operands import (
     is_standard,
 )
 from qcore.adapters.onnx.recovery.layers import Layer
-from qcore.adapters.onnx.weights import MOST_CODES, Stored, store_bias
+from qcore.adapters.onnx.stored import Stored
 
 
 def set_bias(

@@ -8,7 +8,8 @@ from qcore import (
     calibrate,
     qparams_from_weights,
 )
-from qcore.adapters.onnx.weights import WeightSpec, store_bias
+from qcore.adapters.onnx.bias_codes import store_bias
+from qcore.adapters.onnx.weights import WeightSpec
 
 ONE = np.float32(1)
 
