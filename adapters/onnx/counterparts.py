@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import onnx_ir as ir
 
+from qcore.adapters.onnx.bodies import bodies
 from qcore.adapters.onnx.tensors import tensors
 from qcore.errors import QuantError
 
@@ -35,10 +36,7 @@ def inner_tensors(graph: ir.Graph) -> Iterator[ir.Value]:
 
 def _varies(node: ir.Node, varying: set[ir.Value]) -> bool:
     """Return whether a node gives anything but constants."""
-    has_body = any(
-        attribute.type in {ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS}
-        for attribute in node.attributes.values()
-    )
+    has_body = next(bodies(node), None) is not None
     return has_body or any(value in varying for value in node.inputs)
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_ir as ir
 
+from qcore.adapters.onnx.tensors import values_of
+
 _TYPE_ATTRIBUTES = frozenset({"dtype", "output_dtype", "precision", "stash_type", "to"})
 """Those that say the type of what an operator gives or computes in."""
 
@@ -50,10 +52,7 @@ def _widened_in(node: ir.Node) -> list[ir.Attr]:
 
 def _values(model: ir.Model) -> Iterator[ir.Value]:
     for graph in model.graphs():
-        yield from graph.inputs
-        yield from list(graph.initializers.values())
-        for node in graph:
-            yield from node.outputs
+        yield from values_of(graph)
 
 
 def _is_short(value: ir.Value) -> bool:

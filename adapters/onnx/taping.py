@@ -10,7 +10,13 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from qcore.adapters.onnx.bodies import bodies, enclosing_nodes, graph_of, nodes_around
+from qcore.adapters.onnx.bodies import (
+    bodies,
+    enclosing_nodes,
+    graph_of,
+    nodes_around,
+    states_of,
+)
 from qcore.adapters.onnx.constants import add_constant
 from qcore.adapters.onnx.names import Names
 from qcore.adapters.onnx.observation import why_unobserved
@@ -109,6 +115,7 @@ class _Recorder:
                 tapes[name] = self._added(graph, tapes[name], flat.outputs[0], name)
 
     def _branch(self, node: ir.Node, tapes: Tapes) -> Tapes:
+        """Let an If give tapes; a branch without a tensor adds an empty piece."""
         for branch in bodies(node):
             own = dict(tapes)
             self._go_through(branch, own)
@@ -121,8 +128,9 @@ class _Recorder:
         return self._named(node.outputs[first:], tapes)
 
     def _repeat(self, graph: ir.Graph, node: ir.Node, tapes: Tapes) -> Tapes:
+        """Put a Loop that hands tapes on in the place of one."""
         body = node.attributes["body"].as_graph()
-        states = len(body.inputs) - 2
+        states = states_of(node)
         starts = {
             name: self._typed(ir.Value(name=self.names.fresh(f"{name}_tape")), name)
             for name in tapes
@@ -131,7 +139,6 @@ class _Recorder:
         own = dict(starts)
         self._go_through(body, own)
         body.outputs[1 + states : 1 + states] = list(own.values())
-        # Its results lie between what it hands on and what it stacks.
         before = list(node.outputs)
         missing = [None] * (2 - len(node.inputs))
         longer = ir.Node(
@@ -143,6 +150,7 @@ class _Recorder:
             name=node.name,
         )
         made = list(longer.outputs)
+        # Tapes lie between what it handed on before and what it stacks.
         taped = made[states : states + len(tapes)]
         others = made[:states] + made[states + len(tapes) :]
         ir.convenience.replace_nodes_and_values(
@@ -151,6 +159,7 @@ class _Recorder:
         return self._named(taped, tapes)
 
     def _named(self, made: Sequence[ir.Value], tapes: Tapes) -> Tapes:
+        """Return what a node makes of tapes, named and typed."""
         for value, name in zip(made, tapes, strict=True):
             value.name = self.names.fresh(f"{name}_tape")
             self._typed(value, name)
@@ -159,6 +168,7 @@ class _Recorder:
     def _added(
         self, graph: ir.Graph, tape: ir.Value, piece: ir.Value, name: str
     ) -> ir.Value:
+        """Return a tape with a piece more."""
         longer = self._made("SequenceInsert", [tape, piece], name)
         graph.append(longer)
         return self._typed(longer.outputs[0], name)
@@ -170,6 +180,7 @@ class _Recorder:
         name: str,
         attributes: dict[str, int] | None = None,
     ) -> ir.Node:
+        """Return a node with one output, both named after a tensor."""
         node = ir.node(op_type, inputs, attributes)
         node.name = node.outputs[0].name = self.names.fresh(f"{name}_{op_type}")
         return node
@@ -179,6 +190,7 @@ class _Recorder:
         return value
 
     def _empty(self, name: str) -> ir.Value:
+        """Return the piece of a run that made no such tensor."""
         dtype = self.types[name].dtype
         if dtype not in self.nothing:
             none = np.zeros(0, dtype.numpy())

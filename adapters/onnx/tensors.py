@@ -29,6 +29,14 @@ def all_tensors(graph: ir.Graph) -> Iterator[ir.Value]:
         yield from node.outputs
 
 
+def values_of(graph: ir.Graph) -> Iterator[ir.Value]:
+    """Yield all that has a name in a graph itself, its constants too."""
+    yield from graph.inputs
+    yield from list(graph.initializers.values())  # which may be renamed meanwhile
+    for node in graph:
+        yield from node.outputs
+
+
 def tensors_by_name(graph: ir.Graph) -> dict[str, ir.Value]:
     """Return all tensors by name, where they have one."""
     return {value.name: value for value in all_tensors(graph) if value.name}

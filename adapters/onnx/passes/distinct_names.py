@@ -4,11 +4,12 @@ ONNX wants names to differ only where one is seen from the other: not those in t
 branches of an If. Here tensors and nodes are known by name alone.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import onnx_ir as ir
 
 from qcore.adapters.onnx.names import Names
+from qcore.adapters.onnx.tensors import values_of
 
 
 def distinct_names(model: ir.Model) -> ir.Model:
@@ -18,16 +19,9 @@ def distinct_names(model: ir.Model) -> ir.Model:
     """
     names = Names(model.graph)
     graphs = list(model.graphs())
-    _number(names, (value for graph in graphs for value in _values(graph)))
+    _number(names, (value for graph in graphs for value in values_of(graph)))
     _number(names, (node for graph in graphs for node in graph))
     return model
-
-
-def _values(graph: ir.Graph) -> Iterator[ir.Value]:
-    yield from graph.inputs
-    yield from list(graph.initializers.values())
-    for node in graph:
-        yield from node.outputs
 
 
 def _number(names: Names, named: Iterable[ir.Value] | Iterable[ir.Node]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from qcore.adapters.onnx.bodies import bodies
 from qcore.adapters.onnx.constants import is_constant
 from qcore.adapters.onnx.passes.infer_types import NO_TENSORS
 from qcore.adapters.onnx.passes.loadable_float8 import FLOAT8S
@@ -77,12 +78,8 @@ def operands(node: ir.Node) -> Iterator[ir.Value]:
 
 
 def _nested(node: ir.Node) -> Iterator[ir.Node]:
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            yield from attribute.as_graph().all_nodes()
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            for graph in attribute.as_graphs():
-                yield from graph.all_nodes()
+    for body in bodies(node):
+        yield from body.all_nodes()
 
 
 def _is_free(node: ir.Node) -> bool:
