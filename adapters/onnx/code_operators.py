@@ -73,16 +73,19 @@ BIASES = {"QGemm": 6, "QLinearConv": 8}
 LINEAR = frozenset({"DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"})
 """Operators that turn reals into codes, and back."""
 
-_KINDS = (
+_PREFIXES = (
     "DynamicQuantize",
     "MatMulBlockQuantized",
     "MatMulNBits",
     "QLinear",
     "QOrdered",
 )
+"""How operators on codes begin."""
+
 _NAMES = frozenset(
     {
         "DequantizeBFP",
+        "DequantizeWithOrder",
         "GatherBlockQuantized",
         "MatMulBnb4",
         "MatMulFpQ4",
@@ -93,17 +96,16 @@ _NAMES = frozenset(
         "QMoE",
         "QuantizeBFP",
         "QuantizeWithOrder",
-        "DequantizeWithOrder",
         "ReduceSumInteger",
     }
 )
-"""Further ones of onnxruntime, of which no more is told than that they have codes."""
+"""Others of onnxruntime, of which no more is told than that they have codes."""
 
 
 def has_codes(node: ir.Node) -> bool:
     """Return whether an operator takes or gives codes."""
     name = node.op_type
-    return name in {*PRODUCTS, *OTHERS, *LINEAR, *_NAMES} or name.startswith(_KINDS)
+    return name in {*PRODUCTS, *OTHERS, *LINEAR, *_NAMES} or name.startswith(_PREFIXES)
 
 
 def coded(node: ir.Node) -> tuple[Coded, ...]:

@@ -4,8 +4,8 @@ Both run in ONNX Runtime without optimizations, sample by sample: each operator 
 defines it, on what the DequantizeLinear before it gives. So figures do not depend on
 which tensors are watched. Deployed, onnxruntime computes on the codes instead and
 merges operators; its sums are exact where these are floats, so some codes differ by
-one, and on x86 without VNNI int8 weights may overflow. What the model then answers is
-asked for with ``deployed=True``.
+one, and on x86 without VNNI int8 weights may overflow that other tools have made. What
+the model then answers is asked for with ``deployed=True``.
 """
 
 from collections.abc import Iterable, Mapping

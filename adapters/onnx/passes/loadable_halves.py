@@ -20,7 +20,7 @@ def loadable_halves(model: ir.Model) -> ir.Model:
     for node in list(model.graph.all_nodes()):
         x = node.inputs[0] if is_standard(node, "Concat") else None
         users = {use.node.op_type for use in node.outputs[0].uses()}
-        if x is None or not (_is_half(x) and "QuantizeLinear" in users):
+        if x is None or not (_is_decoded_half(x) and "QuantizeLinear" in users):
             continue
         new = Replacement(graph_of(node), names, node)
         lowest = np.finfo(np.float16).min
@@ -31,8 +31,8 @@ def loadable_halves(model: ir.Model) -> ir.Model:
     return model
 
 
-def _is_half(value: ir.Value) -> bool:
-    """Return whether a value of float16 comes out of codes."""
+def _is_decoded_half(value: ir.Value) -> bool:
+    """Return whether a value is of float16 and comes out of codes."""
     producer = value.producer()
     is_decoded = producer is not None and producer.op_type == "DequantizeLinear"
     return is_decoded and value.dtype == ir.DataType.FLOAT16
