@@ -1,6 +1,6 @@
 """Decide what of a model is to compute in 8 bits."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from inspect import signature
 from typing import Any
@@ -19,6 +19,7 @@ from qcore.adapters.onnx.plan import KeptFloat, Plan
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.ranges import find_statistics
 from qcore.adapters.onnx.reading import place_at_readers
+from qcore.adapters.onnx.recovery.level import known_level
 from qcore.adapters.onnx.selection import Selection
 from qcore.adapters.onnx.sharing import share
 from qcore.adapters.onnx.stored_operands import is_table, why_not_stored
@@ -78,9 +79,11 @@ def plan(
     Raises
     ------
     QuantError
-        If the model cannot be read or is quantized already, the target is not known, an
-        operator is none of its, or `include` or `exclude` match no node.
+        If the model cannot be read or is quantized already, the target or `recover` is
+        not known, an operator is none of its, or `include` or `exclude` match no node.
     """
+    if recover is not None:
+        recover = known_level(recover)
     rules = choose_formats(find_target(target), activation=activation, fake=fake).target
     return plan_prepared(
         prepare(model, keep_existing=keep_existing),
@@ -106,19 +109,67 @@ def plan_prepared(
     """Return the plan for a model that `prepare` gave."""
     graph = model.graph
     selection.check(graph, target)
-    candidates = [node for node in graph.all_nodes() if _is_candidate(node, target)]
+    unknown = _unknown(graph, statistics)
+    why = _reasons(graph, target, selection, unknown)
+    able = [node for node, reason in why.items() if reason is None]
+    compute = [node for node in able if is_standard(node, *target.compute)]
 
+    def known(value: ir.Value) -> bool:
+        return unknown(value) is None
+
+    if target.mode != "static":
+        carriers, quantized = Placement([], [])
+    elif target.carries:
+        carriers, quantized = place(graph, set(compute), known, selection.excludes)
+    else:
+        carriers, quantized = place_at_readers(
+            graph, set(compute), known, target, selection.excludes
+        )
+    kept = [
+        KeptFloat(str(node.name), written_as(node), reason)
+        for node, reason in why.items()
+        if reason is not None
+    ]
+    if target.carries:
+        on_codes = {*compute, *carriers}
+        between = floats_between(
+            graph, on_codes, set(quantized), selection.excludes, target.name
+        )
+        candidates = {str(node.name) for node in why}
+        kept += [left for left in between if left.node not in candidates]
+    return Plan(
+        compute=tuple(str(node.name) for node in compute),
+        carriers=tuple(str(node.name) for node in carriers),
+        tensors=share(quantized, carriers if target.carries else ()),
+        kept_float=tuple(kept),
+        stores=tuple(str(node.name) for node in able if node not in set(compute)),
+    )
+
+
+def _unknown(
+    graph: ir.Graph, statistics: Mapping[str, Statistics] | None
+) -> Callable[[ir.Value], Reason]:
+    """Return what tells why nothing is known of a tensor's values, if that is so."""
     enclosing = enclosing_nodes(graph)
-    # What was named is meant.
-    rules = replace(target, answers=target.answers or bool(selection.include))
 
     def unknown(value: ir.Value) -> Reason:
         if statistics is None or find_statistics(value, statistics) is None:
             return why_unobserved(value, enclosing, is_over=statistics is not None)
         return None
 
-    def known(value: ir.Value) -> bool:
-        return unknown(value) is None
+    return unknown
+
+
+def _reasons(
+    graph: ir.Graph,
+    target: Target,
+    selection: Selection,
+    unknown: Callable[[ir.Value], Reason],
+) -> dict[ir.Node, Reason]:
+    """Return why each candidate stays float; None for those that do not."""
+    enclosing = enclosing_nodes(graph)
+    # What was named is meant.
+    rules = replace(target, answers=target.answers or bool(selection.include))
 
     def reasons(node: ir.Node) -> Iterator[Reason]:
         yield selection.why_float(node)
@@ -130,38 +181,8 @@ def plan_prepared(
             yield why_float(node, rules, enclosing)
             yield from map(unknown, _read(node, target))
 
-    why = {node: next(filter(None, reasons(node)), None) for node in candidates}
-    able = [node for node in candidates if why[node] is None]
-    compute = [node for node in able if is_standard(node, *target.compute)]
-    if target.mode != "static":
-        carriers, quantized = Placement([], [])
-    elif target.carries:
-        carriers, quantized = place(graph, set(compute), known, selection.excludes)
-    else:
-        carriers, quantized = place_at_readers(
-            graph, set(compute), known, target, selection.excludes
-        )
-    on_codes = {*compute, *carriers}
-    between = (
-        floats_between(graph, on_codes, set(quantized), selection.excludes, target.name)
-        if target.carries
-        else ()
-    )
-    kept = [
-        *(
-            KeptFloat(str(node.name), written_as(node), reason)
-            for node, reason in why.items()
-            if reason is not None
-        ),
-        *(left for left in between if left.node not in {str(n.name) for n in why}),
-    ]
-    return Plan(
-        compute=tuple(str(node.name) for node in compute),
-        carriers=tuple(str(node.name) for node in carriers),
-        tensors=share(quantized, carriers if target.carries else ()),
-        kept_float=tuple(kept),
-        stores=tuple(str(node.name) for node in able if node not in set(compute)),
-    )
+    candidates = [node for node in graph.all_nodes() if _is_candidate(node, target)]
+    return {node: next(filter(None, reasons(node)), None) for node in candidates}
 
 
 def refuse_idle(plan: Plan, target: Target) -> None:

@@ -180,13 +180,9 @@ def quantize(
     )
     formats = asked.formats
     asked.check()
-    if not (statistics_or_data is None or isinstance(statistics_or_data, Mapping)):
-        if data is not None:
-            raise QuantError(
-                "`data` must come with statistics; got data in both places."
-            )
-        data = statistics_or_data
-    level = choose_level(recover, data, formats)
+    data = _data_of(statistics_or_data, data)
+    has_data = not (data is None or isinstance(data, Mapping))
+    level = choose_level(recover, formats, has_data=has_data)
     asked = asked.at(level)
     folder = find_folder(checkpoint, level)
     smooth = checked_smooth(smooth, statistics_or_data)
@@ -224,3 +220,14 @@ def quantize(
     if formats.packed:
         quantized = pack_blocks(quantized)
     return to_proto(clean(skip_recoding(encode_constants(quantized))))
+
+
+def _data_of(
+    statistics_or_data: Mapping[str, Statistics] | Data | None, data: Data | None
+) -> Data | None:
+    """Return what the model can be run on, if anything, from where it was given."""
+    if statistics_or_data is None or isinstance(statistics_or_data, Mapping):
+        return data
+    if data is not None:
+        raise QuantError("`data` must come with statistics; got data in both places.")
+    return statistics_or_data

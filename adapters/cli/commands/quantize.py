@@ -21,6 +21,7 @@ from qcore.adapters.cli.units import size
 from qcore.adapters.onnx.formats import Formats
 from qcore.adapters.onnx.model_file import external_files
 from qcore.adapters.onnx.recovery.checkpoint import find_folder, remove_checkpoint
+from qcore.adapters.onnx.recovery.level import choose_level
 from qcore.adapters.onnx.request import requested
 from qcore.adapters.recovery_levels import Level
 from qcore.statistics import Statistics
@@ -30,14 +31,16 @@ def run(arguments: Namespace) -> Iterator[str]:
     """Write the model and yield what became int8, and what did not and why."""
     _check_together(arguments)
     options, best = _options(arguments), method_options(arguments)
-    asked = requested(**options, method=arguments.method, **best).at(_level(arguments))
+    asked = requested(**options, method=arguments.method, **best)
+    level = _level(arguments, asked.formats)
+    asked = asked.at(level)
     if asked.formats.needs_data:
         spec = asked.activations.spec
         check_method("--method", arguments.method, spec, best)
     if arguments.weight_method != "output":
         check_method("--weight-method", arguments.weight_method, qcore.QuantSpec(), {})
     if not arguments.plan:
-        _check_files(arguments, needs_data=asked.formats.needs_data)
+        _check_files(arguments, level, needs_data=asked.formats.needs_data)
 
     statistics = qcore.load(arguments.statistics) if arguments.statistics else None
     plan, found = foreseen(arguments, asked, statistics)
@@ -73,7 +76,7 @@ def _write(
     judge, has_data = find_judge(arguments), _has_data(arguments)
     counted = Counted(quiet=arguments.quiet)
     smooths = arguments.smooth is not False
-    level = _level(arguments)
+    level = _level(arguments, formats)
     # Smoothing makes another model, which statistics of this one do not fit.
     if has_data and not smooths:
         statistics = collect(arguments, counted)
@@ -120,11 +123,11 @@ def _has_data(arguments: Namespace) -> bool:
     return bool(arguments.data or arguments.reader)
 
 
-def _level(arguments: Namespace) -> Level:
+def _level(arguments: Namespace, formats: Formats) -> Level:
     """Return how much is done about the errors of rounding."""
     # A plan alone is one for data, unless it is for statistics.
     has_data = _has_data(arguments) or not (arguments.statistics or arguments.output)
-    return (arguments.recover or "full") if has_data else "none"
+    return choose_level(arguments.recover, formats, has_data=has_data)
 
 
 def _check_together(arguments: Namespace) -> None:
@@ -165,7 +168,7 @@ def _done(plan: onnx.Plan, formats: Formats, activation: str | None) -> str:
     return f"{computed}, {stored}" if plan.stores else computed
 
 
-def _check_files(arguments: Namespace, *, needs_data: bool) -> None:
+def _check_files(arguments: Namespace, level: Level, *, needs_data: bool) -> None:
     """Refuse a lack of samples or of a file to write, before minutes are spent."""
     if arguments.output is None:
         raise UsageError("qcore quantize", "--output is required, unless with --plan")
@@ -176,6 +179,6 @@ def _check_files(arguments: Namespace, *, needs_data: bool) -> None:
             "one of the arguments --data --reader --statistics is "
             "required, unless with --plan",
         )
-    find_folder(arguments.checkpoint, _level(arguments))
+    find_folder(arguments.checkpoint, level)
     files = given_files(arguments), external_files(arguments.model)
     check_output(arguments.output, arguments.model, *files[0], *files[1])
