@@ -1,6 +1,6 @@
 """Put QuantizeLinear and DequantizeLinear behind every activation to be quantized."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import onnx_ir as ir
 
@@ -42,12 +42,7 @@ def insert_qdq(
         born_in_codes = (
             everywhere and producer is not None and producer.name in on_codes
         )
-        users: dict[ir.Graph, list[tuple[ir.Node, int]]] = {home: []}
-        for use in value.uses():
-            reads_codes = use.node.name in on_codes
-            if reads_codes or born_in_codes:
-                place = graph_of(use.node) if reads_codes else home
-                users.setdefault(place, []).append((use.node, use.idx))
+        users = _users(value, on_codes, all_of_them=born_in_codes)
         quantize = quantize_linear(names, value, grids[sources])
         if producer is None:
             home.insert_before(home[0], quantize)
@@ -67,6 +62,23 @@ def insert_qdq(
                 home.outputs[:] = [real if v is value else v for v in home.outputs]
                 _rename(value, real, names)
     return model
+
+
+def _users(
+    value: ir.Value, on_codes: Collection[str | None], *, all_of_them: bool
+) -> dict[ir.Graph, list[tuple[ir.Node, int]]]:
+    """Return which inputs of which nodes read what a pair gives, by where it lies.
+
+    Users that compute on codes have it in their own graph, others in the tensor's.
+    """
+    home = graph_of(value)
+    users: dict[ir.Graph, list[tuple[ir.Node, int]]] = {home: []}
+    for use in value.uses():
+        reads_codes = use.node.name in on_codes
+        if reads_codes or all_of_them:
+            place = graph_of(use.node) if reads_codes else home
+            users.setdefault(place, []).append((use.node, use.idx))
+    return users
 
 
 def _rename(value: ir.Value, real: ir.Value, names: Names) -> None:
