@@ -5,7 +5,6 @@ import logging
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnxruntime.quantization import (
     CalibrationDataReader,
@@ -176,18 +175,8 @@ def test_sizes_are_those_in_the_file(static, dynamic, packed):
     assert (weights.values, weights.float_bytes) == (350, 1400)
 
 
-def answers(model, feed):
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = (
-        onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    )
-    return onnxruntime.InferenceSession(model.SerializeToString(), options).run(
-        None, feed
-    )[0]
-
-
 def test_outputs_are_compared_whatever_the_form(
-    float_model, static, dynamic, packed, samples, rng
+    float_model, static, dynamic, packed, samples, rng, run
 ):
     rows = [{"x": rng.normal(size=(4, 70)).astype(np.float32)} for _ in range(3)]
     cases = [
@@ -198,7 +187,9 @@ def test_outputs_are_compared_whatever_the_form(
     for before, after, data in cases:
         (output,) = adapter.compare(before, after, data).outputs
         wanted, found = (
-            np.concatenate([answers(model, feed) for feed in data]).astype(np.float64)
+            np.concatenate(
+                [run(model, feed, merge=False) for feed in data], dtype=np.float64
+            )
             for model in (before, after)
         )
         assert output.sqnr == pytest.approx(sqnr(wanted, found), abs=1e-3)
