@@ -152,3 +152,12 @@ def test_statistics_are_told_as_json_too(qcore, statistics: Path) -> None:
 def test_as_many_statistics_are_shown_as_asked_for(qcore, statistics: Path) -> None:
     out = qcore("inspect", statistics, "--limit", 1).out
     assert out.endswith("\n3 more (--limit 0 shows all).\n")
+
+
+def test_a_plan_is_told_for_the_runtime_that_is_asked_for(qcore, model: Path) -> None:
+    told = [
+        qcore("inspect", model, "--target", name)
+        for name in ("onnxruntime", "tensorrt")
+    ]
+    assert all(result.code == 0 for result in told)
+    assert told[0].out != told[1].out

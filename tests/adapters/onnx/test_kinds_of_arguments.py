@@ -39,6 +39,12 @@ def test_blocks_are_whole_numbers(net):
         adapter.quantize(net, activation="float", block=16.0)
 
 
+@pytest.mark.parametrize("run", [adapter.plan, adapter.quantize])
+def test_levels_of_recovery_are_known(net, run):
+    with pytest.raises(QuantError, match="`recover` must be known; got 'ful'"):
+        run(net, recover="ful")
+
+
 @pytest.mark.parametrize("samples", [True, 2.5, -1, 0, "3"])
 def test_samples_are_counted_in_whole_numbers(net, samples):
     with pytest.raises(QuantError, match="`samples` must be a whole number above 0"):
