@@ -13,7 +13,7 @@ from qcore.recovery.in_turn import round_in_turn, within
 
 @round_in_turn.accelerate("jax.numpy", traceable=True)
 @partial(jax.jit, static_argnums=4)
-def _(
+def _(  # noqa: PLR0917 - a kernel's arguments have no names
     rows: jax.Array,
     feedback: jax.Array,
     scale: jax.Array,
