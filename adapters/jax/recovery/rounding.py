@@ -1,12 +1,11 @@
 """Round the weight of a layer so that its output changes least."""
 
-from dataclasses import replace
-
 import numpy as np
 
-from qcore import Gram, PerChannel, QParams, dequantize, quantize
+from qcore import Gram, QParams, dequantize, quantize
 from qcore.adapters.jax.recovery.layout import Layout
 from qcore.recovery import gptq
+from qcore.recovery.each_weight import each_weight
 
 
 def recovered_weight(
@@ -37,7 +36,8 @@ def recovered_weight(
     keeps_ends : bool
         Whether the scales of the values must stay what they are.
     """
-    grid, rows = _by_output(layout, qparams), layout.by_output(weight)
+    grid = each_weight(qparams, layout.shape, layout.by_output, xp=np)
+    rows = layout.by_output(weight)
     codes = gptq(rows, gram, grid, center=center)
     if keeps_ends:
         is_end = layout.by_output(_is_end(weight, qparams))
@@ -56,14 +56,3 @@ def _is_end(weight: np.ndarray, qparams: QParams) -> np.ndarray:
         reduce.at(end, group, weight)
         ends |= weight == end[group]
     return ends
-
-
-def _by_output(layout: Layout, qparams: QParams) -> QParams:
-    """Return the scale and zero point of each weight, by output."""
-    expand = qparams.spec.granularity.expand
-    scale, zero_point = (
-        layout.by_output(np.broadcast_to(expand(x, layout.shape, xp=np), layout.shape))
-        for x in (qparams.scale, qparams.zero_point)
-    )
-    each = PerChannel(tuple(range(scale.ndim)))
-    return QParams(scale, zero_point, replace(qparams.spec, granularity=each))

@@ -1,16 +1,15 @@
 """Round the weights of a layer so that its output changes least."""
 
-from dataclasses import replace
-
 import numpy as np
 import onnx_ir as ir
 
-from qcore import FloatFormat, Gram, PerChannel, QParams
+from qcore import FloatFormat, Gram, QParams
 from qcore.adapters.onnx.constants import array_of
 from qcore.adapters.onnx.neighbours import Neighbours
 from qcore.adapters.onnx.recovery.geometry import Geometry
 from qcore.adapters.onnx.recovery.layers import Layer
 from qcore.recovery import gptq
+from qcore.recovery.each_weight import each_weight
 
 
 def rounded_codes(
@@ -40,7 +39,7 @@ def rounded_codes(
     found = gptq(
         rows,
         gram,
-        _by_output(layer, geometry),
+        _grid(layer, geometry),
         center=True,
         limits=_limits(layer, geometry),
     )
@@ -69,20 +68,12 @@ def set_codes(layer: Layer, new: np.ndarray) -> None:
 def multiplied(layer: Layer, geometry: Geometry, codes: np.ndarray) -> np.ndarray:
     """Return ``[outputs, inputs, *kernel]`` of what such codes stand for, float64."""
     rows = geometry.by_output(codes)
-    qparams = _by_output(layer, geometry)
+    qparams = _grid(layer, geometry)
     scale = np.asarray(qparams.scale, np.float64)
     weight: np.ndarray = (rows.astype(np.float64) - qparams.zero_point) * scale
     return weight
 
 
-def _by_output(layer: Layer, geometry: Geometry) -> QParams:
-    """Return the scale and zero point of each weight, by output."""
-    given, shape = layer.weight.qparams, geometry.shape
-    scale, zero_point = (
-        geometry.by_output(
-            np.broadcast_to(given.spec.granularity.expand(x, shape, xp=np), shape)
-        )
-        for x in (given.scale, given.zero_point)
-    )
-    each = PerChannel(tuple(range(scale.ndim)))
-    return QParams(scale, zero_point, replace(given.spec, granularity=each))
+def _grid(layer: Layer, geometry: Geometry) -> QParams:
+    given = layer.weight.qparams
+    return each_weight(given, geometry.shape, geometry.by_output, xp=np)

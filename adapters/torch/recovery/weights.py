@@ -13,7 +13,6 @@ from torch import nn
 from qcore import (
     Gram,
     IntFormat,
-    PerChannel,
     QParams,
     QuantSpec,
     dequantize,
@@ -25,6 +24,7 @@ from qcore.adapters.torch.quantizer.lookup import quantizers_of
 from qcore.adapters.torch.recovery.geometry import Geometry
 from qcore.adapters.torch.recovery.layers import Layer
 from qcore.recovery import gptq, output_shift
+from qcore.recovery.each_weight import each_weight
 from qcore.recovery.fine_codes import FINE
 from qcore.recovery.thinning import MOST_OUTPUTS, spacing
 
@@ -108,7 +108,8 @@ class Rounded:
         assert self.gram is not None
         layer, geometry = self.layer, self.geometry
         (quantizer,) = quantizers_of(layer, "weight")
-        grid = _by_output(geometry, tuple(layer.weight.shape), _of_numpy(quantizer))
+        shape, given = tuple(layer.weight.shape), _of_numpy(quantizer)
+        grid = each_weight(given, shape, geometry.by_output, xp=np)
         before = geometry.by_output(_numpy(quantizer(layer.weight)))
         rows = geometry.by_output(_numpy(layer.weight))
         codes = gptq(rows, self.gram, grid, center=True)
@@ -164,14 +165,3 @@ def _of_numpy(quantizer: TensorQuantizer) -> QParams:
 def _numpy(x: torch.Tensor) -> np.ndarray:
     found: np.ndarray = x.detach().float().cpu().numpy()
     return found
-
-
-def _by_output(geometry: Geometry, shape: tuple[int, ...], given: QParams) -> QParams:
-    """Return the scale and zero point of each weight, by output."""
-    expand = given.spec.granularity.expand
-    scale, zero_point = (
-        geometry.by_output(np.broadcast_to(expand(x, shape, xp=np), shape))
-        for x in (given.scale, given.zero_point)
-    )
-    each = PerChannel(tuple(range(scale.ndim)))
-    return QParams(scale, zero_point, replace(given.spec, granularity=each))
