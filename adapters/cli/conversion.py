@@ -13,10 +13,8 @@ def add_conversion(command: Parser) -> None:
     add.path(command, "target", metavar="TARGET", what="the record to write")
     what = "of SOURCE; by default told by its content, or name"
     command.add_argument("--from", dest="source_kind", metavar="KIND", help=what)
-    what = "kind of TARGET; by default its name tells: tensorrt (.cache), aimet "
-    what += (
-        "(.encodings), json, safetensors, onnxruntime, ...; an unknown one lists all"
-    )
+    what = "of TARGET; by default told by its name: tensorrt (.cache), "
+    what += "aimet (.encodings), json, safetensors, onnxruntime ..."
     command.add_argument("--to", dest="target_kind", metavar="KIND", help=what)
     command.add_argument(
         "--tensors",

@@ -150,8 +150,18 @@ def read_json(path: PathLike, title: str, /) -> Found:
     OSError
         If the file cannot be read.
     """
-    expected = f"{path} must be a {title}"
-    content = read_bytes(path, title)
+    return parsed(read_bytes(path, title), f"{path} must be a {title}")
+
+
+def parsed(content: bytes, expected: str, /) -> Found:
+    """
+    Return the document in some bytes.
+
+    Raises
+    ------
+    FileFormatError
+        As of `read_json`; `expected` begins what it says.
+    """
     try:
         document = json.loads(
             content.decode(), object_pairs_hook=_unique, parse_constant=_no_number

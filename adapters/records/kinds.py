@@ -10,6 +10,7 @@ from typing import Any
 from qcore import QParams
 from qcore.adapters.records import (
     aimet,
+    compressed_tensors,
     onnxruntime_cache,
     onnxruntime_flatbuffers,
     onnxruntime_json,
@@ -95,6 +96,11 @@ _ALL = (
     ),
     Kind(*("aimet-1.0.0", aimet.TITLE, ()), *(aimet.read, aimet.write_1_0_0)),
     Kind(*("aimet-0.6.1", aimet.TITLE, ()), *(aimet.read, aimet.write_0_6_1)),
+    Kind(
+        *("compressed-tensors", compressed_tensors.TITLE, ()),
+        *(compressed_tensors.read, compressed_tensors.write),
+        says=compressed_tensors.is_one,
+    ),
     Kind(
         *("onnxruntime", onnxruntime_json.TITLE, ()),
         *(onnxruntime_json.read, onnxruntime_json.write),

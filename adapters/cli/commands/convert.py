@@ -13,6 +13,7 @@ from qcore.adapters.cli.errors import BadInputError
 from qcore.adapters.cli.units import size
 from qcore.adapters.codes import activation_spec
 from qcore.adapters.given_path import path_to_write
+from qcore.adapters.records import compressed_tensors
 from qcore.adapters.records.kinds import Kind, find, meant, told
 
 
@@ -46,7 +47,8 @@ def run(arguments: Namespace) -> Iterator[str]:
 def _check(source: Path, target: Path) -> None:
     """Refuse a file that cannot be written, or would replace the one that is read."""
     path_to_write(target, "TARGET")
-    if source.exists() and target.exists() and source.samefile(target):
+    written = target, compressed_tensors.side_file(target)
+    if any(source.exists() and p.exists() and source.samefile(p) for p in written):
         raise BadInputError(f"TARGET would replace its own source {str(source)!r}.")
 
 

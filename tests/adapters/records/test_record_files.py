@@ -38,6 +38,7 @@ EXACT = {
 }
 """What comes back as it was."""
 
+SPEC = QuantSpec("int8")
 WRITTEN = [kind for kind in KINDS if kind not in {"onnx", "statistics"}]
 
 
@@ -50,7 +51,7 @@ def test_what_is_written_comes_back(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", WRITTEN)
 def test_a_kind_is_told_by_what_is_in_a_file(tmp_path: Path, kind: str) -> None:
-    write(tmp_path / "record", decide(INT8), kind=kind)
+    write(tmp_path / "record", {"layer.input": of_range(-1, 1, SPEC)}, kind=kind)
     # Versions of AIMET's are all of one kind to a reader.
     assert told(tmp_path / "record").name == kind.partition("-0")[0].partition("-1")[0]
 
@@ -79,10 +80,10 @@ def test_no_tensors_are_a_record(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", WRITTEN)
 def test_arrays_of_other_libraries_are_written(tmp_path: Path, kind: str) -> None:
     torch = pytest.importorskip("torch", reason="needs torch")
-    (one,) = decide({"a": INT8["image"]}).values()
+    one = of_range(-1, 1, SPEC)
     scale, zeros = (torch.asarray(np.array(x)) for x in (one.scale, one.zero_point))
-    write(tmp_path / "record", {"a": QParams(scale, zeros, one.spec)}, kind=kind)
-    write(tmp_path / "same", {"a": one}, kind=kind)
+    write(tmp_path / "record", {"layer.input": QParams(scale, zeros, SPEC)}, kind=kind)
+    write(tmp_path / "same", {"layer.input": one}, kind=kind)
     assert (tmp_path / "record").read_bytes() == (tmp_path / "same").read_bytes()
 
 
