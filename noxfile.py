@@ -148,7 +148,7 @@ def onnx(session: nox.Session) -> None:
 @nox.session
 def torch(session: nox.Session) -> None:
     """Test the torch adapter, its exports in ONNX Runtime."""
-    install(session, ".[torch,onnx,cpu,report]", groups="test digits")
+    install(session, ".[torch,onnx,cpu,report]", groups="test digits records")
     places = ("torch", "records", "ppq/test_torch.py")
     folders = (f"tests/adapters/{place}" for place in places)
     session.run("pytest", *folders, *SPREAD, *session.posargs)
