@@ -1,19 +1,34 @@
 """What can be typed: one short function for each command."""
 
-from collections.abc import Callable
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from qcore.adapters.cli import arguments as add
 from qcore.adapters.cli.argument_parser import Parser
 from qcore.adapters.cli.candidates import add_sweep
+from qcore.adapters.cli.configuration.argument import add_config, configure
 from qcore.adapters.cli.conversion import add_conversion
 from qcore.adapters.cli.overrides import add_override
 from qcore.adapters.cli.samples import add_samples
 from qcore.adapters.cli.shard import add_shard
 
 
+def parse(argv: Sequence[str] | None = None) -> Namespace:
+    """Return what was typed, and what a file says that it names."""
+    whole, commands = _parsers()
+    configure(commands, sys.argv[1:] if argv is None else argv)
+    return whole.parse_args(argv)
+
+
 def parser() -> Parser:
     """Return the parser of the whole command line."""
+    return _parsers()[0]
+
+
+def _parsers() -> tuple[Parser, dict[str, Parser]]:
+    """Return the parser of the whole command line, and those of its commands."""
     whole = Parser(
         prog="qcore",
         description="Quantize neural networks to int8, from the command line.",
@@ -37,7 +52,7 @@ def parser() -> Parser:
         )
         declare(command)
         add.volume(command)
-    return whole
+    return whole, dict(commands.choices)
 
 
 def _quantize(command: Parser) -> None:
@@ -63,6 +78,7 @@ def _quantize(command: Parser) -> None:
     add_sweep(command.more)
     add.collection(command.more)
     add_samples(command.more)
+    add_config(command)
 
 
 def _calibrate(command: Parser) -> None:
@@ -80,6 +96,7 @@ def _calibrate(command: Parser) -> None:
     add_shard(command.more)
     add.checkpoint(command.more)
     add.json(command)
+    add_config(command)
 
 
 def _merge(command: Parser) -> None:
@@ -111,6 +128,7 @@ def _compare(command: Parser) -> None:
     add_samples(command.more)
     add.limit(command, default=12)
     add.json(command)
+    add_config(command)
 
 
 def _inspect(command: Parser) -> None:
@@ -121,6 +139,7 @@ def _inspect(command: Parser) -> None:
     add.activation(command)
     add.limit(command, default=None)
     add.json(command)
+    add_config(command)
 
 
 def _convert(command: Parser) -> None:

@@ -13,7 +13,7 @@ from importlib import import_module
 
 from qcore.adapters.cli.colour import RED, painted
 from qcore.adapters.cli.errors import BadInputError, CannotDoError
-from qcore.adapters.cli.parser import parser
+from qcore.adapters.cli.parser import parse
 from qcore.adapters.cli.termination import Terminated, terminable
 from qcore.adapters.cli.verbose import told
 from qcore.errors import NonFiniteError, QuantError
@@ -77,7 +77,7 @@ def _outcome(argv: Sequence[str] | None) -> tuple[int, str]:
         logging.getLogger(library).setLevel(logging.CRITICAL)
     try:
         try:
-            arguments = parser().parse_args(argv)
+            arguments = parse(argv)
             name = f"qcore {arguments.command}"
             with told(name, verbose=arguments.verbose):
                 _write_lines(arguments.command, arguments)
@@ -87,7 +87,7 @@ def _outcome(argv: Sequence[str] | None) -> tuple[int, str]:
         return DONE, ""
     except EXPECTED as error:
         code, sentence = _verdict(error)
-        name = getattr(error, "command", name)
+        name = getattr(error, "command", None) or name
         return code, f"{name}: {sentence}" if sentence else ""
     return DONE, ""
 

@@ -1,0 +1,1 @@
+"""Arguments in a file: `--config qcore.yaml`."""
