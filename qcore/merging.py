@@ -101,11 +101,10 @@ class _Sum:
             return False
         for field, joined in self.steps.items():
             total, values = getattr(state, field), arrays[f"{number}.{field}"]
-            used = values.shape[-1]
-            if values.shape[:-1] != total.shape[:-1] or used > total.shape[-1]:
-                raise ValueError(f"{field} of shape {values.shape}, not {total.shape}")
-            part = total[..., :used]
-            joined(part, values.astype(part.dtype, copy=False), out=part)
+            if values.shape != total.shape:
+                total = _used(field, total, values.shape)
+            # Unsigned 64-bit integers would else add as floats.
+            joined(total, values, out=total, dtype=total.dtype, casting="unsafe")
         return True
 
     def merge(self, state: Any, description: Mapping[str, Any]) -> None:
@@ -134,6 +133,13 @@ class _Sum:
             whole = whole.merge(state)
         grid = whole.k.tobytes() if isinstance(whole, Histogram) else b""
         self.states = {grid: whole}
+
+
+def _used(field: str, total: Any, shape: tuple[int, ...]) -> Any:
+    """Return the slots of a sum that are in use in a file."""
+    if shape[:-1] != total.shape[:-1] or shape[-1] > total.shape[-1]:
+        raise ValueError(f"{field} of shape {shape}, not {total.shape}")
+    return total[..., : shape[-1]]
 
 
 class _Joined:
