@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -9,11 +10,11 @@ import onnx
 from qcore.adapters.onnx.inputs import conform, inputs_of
 from qcore.adapters.onnx.model_file import Source, save
 from qcore.adapters.onnx.prepare import prepare
-from qcore.adapters.onnx.recipe import ONE_VALUE
 from qcore.adapters.onnx.request import requested
 from qcore.adapters.onnx.sessions import open_session
 from qcore.adapters.ppq.config import TensorQuantizationConfig
 from qcore.adapters.ppq.errors import PassOrderError
+from qcore.adapters.ppq.floats import users_in_codes, without
 from qcore.adapters.ppq.platforms import TargetPlatform, rules_of
 from qcore.adapters.ppq.states import QuantizationStates
 from qcore.adapters.ppq.table import Table, table_of
@@ -88,14 +89,17 @@ class QuantizedGraph:
 
     def replan(self) -> None:
         """Leave float what cannot be in codes if tensors that are FP32 are not."""
-        known = {
-            name: ONE_VALUE
-            for name, config in self.tensors.items()
-            if config.state is not QuantizationStates.FP32
+        floats = {
+            name
+            for name in self.plan.tensors
+            if self.tensors[name].state is QuantizationStates.FP32
         }
-        if self.plan.tensors.keys() <= known.keys():
+        if not floats:
             return
-        self.plan = self.request.plan(self.float_model, known)
+        nodes = users_in_codes(self.float_model.graph, self.plan, floats)
+        selection = without(self.request.selection, nodes)
+        self.request = replace(self.request, selection=selection)
+        self.plan = self.request.plan(self.float_model)
         planned = self._planned()
         for name, config in self.tensors.items():
             now = planned.get(name)

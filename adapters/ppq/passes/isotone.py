@@ -71,6 +71,7 @@ class IsotoneCalibrationPass(QuantizationOptimizationPass):
         """
         steps = self.calib_steps if calib_steps is None else calib_steps
         samples = Cycled(dataloader, steps, collate_fn)
+        graph.replan()
         names = _softmaxes(graph) if self.variables is None else self.variables
         configs = [graph.config(name).dominated_by for name in names]
         for config in configs:

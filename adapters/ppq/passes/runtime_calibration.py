@@ -86,6 +86,7 @@ class RuntimeCalibrationPass(QuantizationOptimizationPass):
         calibrated = {QuantizationStates.INITIAL}
         if self.override:
             calibrated.add(QuantizationStates.ACTIVATED)
+        graph.replan()
         activations = [c for c in graph.tensors.values() if not c.is_parameter]
         if self.method is not None:
             for config in activations:
@@ -103,7 +104,6 @@ def calibrate_activations(
     What never had a value, such as a tensor in a body that never ran, is FP32 then.
     """
     graph.forget_codes()
-    graph.replan()
     wanted = {config.name for config in configs if config.master is None}
     found = collect(graph, _groups(graph, wanted), samples)
     graph.statistics |= found

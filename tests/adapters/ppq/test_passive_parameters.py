@@ -184,6 +184,27 @@ def test_an_input_that_is_fp32_leaves_its_operator_float(
     assert "w3" not in held
 
 
+def test_what_was_moved_from_floats_keeps_the_scale_it_had(
+    calibrated: ppq.QuantizedGraph,
+) -> None:
+    before = calibrated.tensors["r"].scale
+    calibrated.tensors["r"].state = States.FP32
+    ppq.PassiveParameterQuantizePass().optimize(calibrated)
+    pooled = calibrated.tensors["p"]
+    assert (pooled.state, pooled.scale) == (States.ACTIVATED, before)
+    assert "w2_quantized" in initializers(calibrated.model)
+
+
+def test_what_is_fp32_is_not_in_codes_though_its_origin_is(
+    calibrated: ppq.QuantizedGraph, constants: dict[str, np.ndarray]
+) -> None:
+    calibrated.tensors["p"].state = States.FP32
+    ppq.PassiveParameterQuantizePass().optimize(calibrated)
+    held = initializers(calibrated.model)
+    np.testing.assert_array_equal(held["w2"], constants["w2"])
+    assert "w1_quantized" in held
+
+
 def test_a_scale_that_was_set_is_that_of_the_model(
     calibrated: ppq.QuantizedGraph,
 ) -> None:

@@ -70,6 +70,16 @@ def test_s2_2_what_stays_float_is_not_calibrated(
     assert graph.tensors["w1"].state is States.FP32
 
 
+def test_s2_2_what_was_moved_from_floats_is_calibrated_for_itself(
+    graph: ppq.QuantizedGraph, samples: Samples, seen: Seen
+) -> None:
+    graph.tensors["r"].state = States.FP32
+    ppq.RuntimeCalibrationPass("minmax").optimize(graph, samples)
+    pooled = graph.tensors["p"]
+    assert pooled.dominated_by is pooled
+    np.testing.assert_allclose(pooled.scale, seen("p").max() / 255, rtol=1e-5)
+
+
 def test_s2_3_override_calibrates_what_is_activated_anew(
     graph: ppq.QuantizedGraph, samples: Samples
 ) -> None:
@@ -154,10 +164,22 @@ def test_s2_8_every_observer_of_weights_takes_channels(
     assert graph.tensors["w2"].scale.shape == (3, 1, 1, 1)
 
 
-def test_s2_8_isotone_takes_channels() -> None:
-    x = np.asarray([[0.9, 0.1], [0.2, 0.7]], np.float32)
-    seen = qcore.Top2.of(x, granularity=qcore.PerChannel(0))
-    assert qcore.calibrate(seen, qcore.QuantSpec(), "isotone").scale.shape == (2, 1)
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("method", ["minmax", "mse", "percentile", "kl", "isotone"])
+def test_s2_8_channels_have_the_scales_that_each_has_alone(
+    rng: np.random.Generator, method: str, symmetric: bool
+) -> None:
+    x = rng.gamma(2, [[1.0], [7.0]], size=(64, 2, 16)).astype(np.float32)
+    spec = qcore.QuantSpec("int8" if symmetric else "uint8", symmetric=symmetric)
+    kind = qcore.Top2 if method == "isotone" else qcore.Histogram
+    options = {"format": spec.format} if method == "isotone" else {}
+    seen = kind.of(x, granularity=qcore.PerChannel(1), **options)
+    scale = qcore.calibrate(seen, spec, method).scale
+    alone = [
+        qcore.calibrate(kind.of(x[:, [i]], **options), spec, method).scale
+        for i in range(2)
+    ]
+    np.testing.assert_array_equal(scale.ravel(), alone)
 
 
 def test_s2_10_it_must_come_before_the_passive_parameter_pass(
