@@ -58,7 +58,7 @@ def _read_1_0_0(found: Found) -> QParams | None:
     if found["dtype"].text().upper() != "INT":
         return None
     kind = found["enc_type"]
-    if kind.value not in {"PER_TENSOR", "PER_CHANNEL"}:
+    if kind.text() not in {"PER_TENSOR", "PER_CHANNEL"}:
         raise kind.wrong("PER_TENSOR or PER_CHANNEL, which tell all they mean")
     if "zero_point_shift" in found and found["zero_point_shift"].array().any():
         raise found["zero_point_shift"].wrong("0: zero points must be codes")

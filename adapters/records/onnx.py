@@ -16,7 +16,7 @@ from qcore.adapters.onnx import load
 from qcore.adapters.onnx_formats import format_of
 from qcore.adapters.records.contents import PathLike, check_file
 from qcore.adapters.records.tensors import decided, spec_of
-from qcore.errors import FileFormatError, QuantError
+from qcore.errors import FileFormatError
 from qcore.granularity import Granularity
 
 TITLE = "quantized ONNX model"
@@ -53,7 +53,7 @@ def read(path: PathLike, /) -> dict[str, QParams]:
             continue
         try:
             one = _decided(node, constants)
-        except QuantError as error:
+        except (TypeError, ValueError) as error:  # also what ONNX says of a tensor
             raise FileFormatError(
                 f"{path}: the tensor {node.input[0]!r}: {error}"
             ) from error

@@ -86,3 +86,20 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_bytes(b"\xff" * 100)
     with pytest.raises(QuantError, match=r"a\.onnx"):
         read(tmp_path / "a.onnx")
+
+
+def test_a_scale_of_other_bytes_than_its_shape_has_is_refused(quantizing) -> None:
+    path = quantizing("x", "s", s=np.ones(4, np.float32))
+    model = onnx.load(path)
+    model.graph.initializer[0].dims[:] = [2**40]
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(QuantError, match="'s' of the model must hold"):
+        read(path)
+
+
+@pytest.mark.parametrize("missing", range(1, 80, 3))
+def test_a_model_that_ends_too_early_is_refused(quantizing, missing: int) -> None:
+    path = quantizing("x", "s", s=np.float32(0.25))
+    path.write_bytes(path.read_bytes()[:-missing])
+    with pytest.raises(QuantError, match=r"model\.onnx"):
+        read(path)
