@@ -21,6 +21,7 @@ import qcore
 SHARDS, TENSORS, DISTINCT = 1000, 200, 10
 VALUES = 100_000
 """Of a tensor that a shard has seen."""
+MERGED = "merged.safetensors"
 
 
 def main() -> None:
@@ -30,10 +31,12 @@ def main() -> None:
         bytes_each = sum(path.stat().st_size for path in paths) / len(paths)
         job = [sys.executable, __file__, *map(str, paths)]
         done = subprocess.run(job, capture_output=True, text=True, check=True)
+        merged = Path(folder, MERGED).stat().st_size
     row = {
         "shards": SHARDS,
         "tensors": TENSORS,
         "bytes_per_tensor": round(bytes_each / TENSORS),
+        "merged_bytes_per_tensor": round(merged / TENSORS),
         "mb_per_shard": bytes_each / 1e6,
         **json.loads(done.stdout.splitlines()[-1]),
     }
@@ -65,11 +68,13 @@ def merge(paths: list[str]) -> None:
     row: dict[str, Any] = {
         "wall_s": time.perf_counter() - start,
         "cpu_s": time.process_time() - used,
+        "us_per_tensor": (time.process_time() - used) / len(paths) / TENSORS * 1e6,
         "peak_mb": peak_mb(),
     }
     assert shards is not None
     assert not shards.missing
     assert len(states) == TENSORS
+    qcore.save(Path(paths[0]).with_name(MERGED), states, shards=shards)
     print(json.dumps(row))
 
 
