@@ -50,6 +50,10 @@ class QuantizedGraph:
         affine operators absorbed.
     statistics : dict
         What was collected last, by tensor.
+    platform : TargetPlatform
+        As it was given.
+    plan : Plan
+        Which operators compute on codes and what stays float and why.
 
     Raises
     ------

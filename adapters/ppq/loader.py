@@ -47,7 +47,7 @@ class Cycled:
                 "`dataloader` must be an iterable of samples; "
                 f"got {type(loader).__name__}."
             )
-        is_stream = iter(loader) is loader
+        is_stream = isinstance(loader, Iterator)
         self.loader = list(islice(loader, steps)) if is_stream else loader
         self.steps, self.collate_fn = steps, collate_fn
 

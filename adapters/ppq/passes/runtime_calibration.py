@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
+from qcore import Histogram
 from qcore.adapters.onnx.ranges import activation_qparams
 from qcore.adapters.onnx.recipe import Recipe
 from qcore.adapters.ppq.collecting import collect
@@ -12,6 +13,7 @@ from qcore.adapters.ppq.graph import QuantizedGraph
 from qcore.adapters.ppq.loader import Cycled
 from qcore.adapters.ppq.passes.base import QuantizationOptimizationPass
 from qcore.adapters.ppq.states import QuantizationStates
+from qcore.errors import QuantError
 from qcore.methods.registry import find_method
 
 
@@ -103,8 +105,9 @@ def calibrate_activations(
 
     What never had a value, such as a tensor in a body that never ran, is FP32 then.
     """
-    graph.forget_codes()
     wanted = {config.name for config in configs if config.master is None}
+    for name in _groups(graph, wanted):
+        _check(graph.tensors[name])
     found = collect(graph, _groups(graph, wanted), samples)
     graph.statistics |= found
     for name, group in _groups(graph, wanted).items():
@@ -118,6 +121,7 @@ def calibrate_activations(
         graph.statistics,
         {group: _recipe(graph.tensors[first]) for first, group in groups.items()},
     )
+    graph.forget_codes()
     for name, decided in qparams.items():
         config = graph.tensors[name]
         config.qparams, config.state = decided, QuantizationStates.ACTIVATED
@@ -129,6 +133,18 @@ def _groups(
     """Return the tensors that give a range, by the first of them, if that is wanted."""
     groups = graph.plan.tensors.values()
     return {group[0]: group for group in groups if group[0] in wanted}
+
+
+def _check(config: TensorQuantizationConfig) -> None:
+    """Refuse what the method of a tensor does not know, before minutes of calibration.
+
+    Methods that read no histogram are asked when there is something to read.
+    """
+    if Histogram in find_method(config.observer_algorithm).needs:
+        try:
+            _recipe(config).check()
+        except ValueError as error:
+            raise QuantError(f"`detail` of {config.name!r}: {error}") from error
 
 
 def _recipe(config: TensorQuantizationConfig) -> Recipe:

@@ -1,6 +1,6 @@
 """What `detail` asks of single tensors: item S2.17."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import onnx
@@ -12,6 +12,16 @@ from qcore.adapters.ppq import details
 
 Samples = list[dict[str, np.ndarray]]
 Seen = Callable[[str], np.ndarray]
+
+
+class Unread:
+    """Samples that tell whether anybody asked for them."""
+
+    was_read = False
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        self.was_read = True
+        return iter(())
 
 
 def calibrated(
@@ -138,3 +148,13 @@ def test_s2_17_statistics_of_weights_have_no_options(
     ppq.RuntimeCalibrationPass().optimize(graph, samples)
     with pytest.raises(qcore.QuantError, match="`detail` of 'w1'"):
         ppq.PassiveParameterQuantizePass().optimize(graph)
+
+
+def test_s2_17_a_share_beyond_1_is_refused_before_data_is_run(
+    graph: ppq.QuantizedGraph,
+) -> None:
+    graph.tensors["x"].detail[details.OBSERVER_PERCENTILE_MANUL_OVERRIDE] = 99.99
+    unread = Unread()
+    with pytest.raises(qcore.QuantError, match="'x': `percentile` must lie in"):
+        ppq.RuntimeCalibrationPass().optimize(graph, unread)
+    assert not unread.was_read
