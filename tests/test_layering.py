@@ -41,8 +41,8 @@ FRAMEWORKS = {
     "adapters/jax/recovery": {"numpy"},
     "adapters/jax/weight_qparams.py": {"numpy"},
     "adapters/onnx": {"numpy", "onnx_ir", "onnxscript", "onnxruntime"},
-    "adapters/onnx/pillow.py": {"PIL"},
-    "adapters/onnx/protobuf.py": {"google"},
+    "adapters/onnx/data/pillow.py": {"PIL"},
+    "adapters/onnx/files/protobuf.py": {"google"},
     "adapters/ppq": {"numpy", "onnx", "onnx_ir"},
 }
 

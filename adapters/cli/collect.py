@@ -8,7 +8,7 @@ from typing import Any
 from qcore.adapters import onnx
 from qcore.adapters.cli.arguments import selected
 from qcore.adapters.cli.samples import samples
-from qcore.adapters.onnx.progress import sample_bar
+from qcore.adapters.onnx.data.progress import sample_bar
 from qcore.shards import Shards
 from qcore.statistics import Statistics
 

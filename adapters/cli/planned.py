@@ -7,7 +7,7 @@ from qcore.adapters import onnx
 from qcore.adapters.cli.arguments import selected
 from qcore.adapters.cli.errors import CannotDoError
 from qcore.adapters.onnx.foresight import Foreseen, foresee
-from qcore.adapters.onnx.planning import plan_prepared
+from qcore.adapters.onnx.planning.planning import plan_prepared
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.request import Request
 from qcore.adapters.recovery_levels import Level

@@ -8,16 +8,20 @@
 
 from qcore.adapters.onnx.bits import spend_bits
 from qcore.adapters.onnx.calibration import calibrate, calibrate_shard
-from qcore.adapters.onnx.comparison import ModelComparison, compare, compare_each
-from qcore.adapters.onnx.images import ImageFolder
+from qcore.adapters.onnx.comparison.comparison import (
+    ModelComparison,
+    compare,
+    compare_each,
+)
+from qcore.adapters.onnx.comparison.pair import TensorComparison
+from qcore.adapters.onnx.data.images import ImageFolder
+from qcore.adapters.onnx.data.texts import TextFile
+from qcore.adapters.onnx.files.model_file import load, save
 from qcore.adapters.onnx.inspection.description import Description, inspect
-from qcore.adapters.onnx.model_file import load, save
-from qcore.adapters.onnx.pair import TensorComparison
-from qcore.adapters.onnx.plan import KeptFloat, Plan
-from qcore.adapters.onnx.planning import plan
+from qcore.adapters.onnx.planning.plan import KeptFloat, Plan
+from qcore.adapters.onnx.planning.planning import plan
 from qcore.adapters.onnx.quantization import quantize
 from qcore.adapters.onnx.sweeping import Sweep, Trial, sweep
-from qcore.adapters.onnx.texts import TextFile
 
 __all__ = [
     "Description",

@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from qcore.adapters.onnx.feeds import Data
-from qcore.adapters.onnx.inputs import Feed, inputs_of
-from qcore.adapters.onnx.model_file import Source, to_ir
-from qcore.adapters.onnx.operands import activations, weight
-from qcore.adapters.onnx.plan import Plan
-from qcore.adapters.onnx.planning import plan, plan_options
+from qcore.adapters.onnx.data.feeds import Data
+from qcore.adapters.onnx.data.inputs import Feed, inputs_of
+from qcore.adapters.onnx.files.model_file import Source, to_ir
+from qcore.adapters.onnx.graph.operands import activations, weight
+from qcore.adapters.onnx.planning.plan import Plan
+from qcore.adapters.onnx.planning.planning import plan, plan_options
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.quantization import quantize
 from qcore.adapters.onnx.recovery.held import MEMORY, holding
 from qcore.adapters.onnx.recovery.samples import hold_samples
-from qcore.adapters.onnx.watching import watching
+from qcore.adapters.onnx.running.watching import watching
 from qcore.adapters.progress import terminal_bar
 from qcore.errors import QuantError
 from qcore.recovery import mixed_precision

@@ -7,21 +7,21 @@ from typing import Any
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.feeds import Data, open_feeds
+from qcore.adapters.onnx.data.feeds import Data, open_feeds
+from qcore.adapters.onnx.data.inputs import inputs_of
+from qcore.adapters.onnx.data.picking import WHOLE, Shard, check_shard, pick_samples
+from qcore.adapters.onnx.data.progress import Progress, followed
+from qcore.adapters.onnx.files.model_file import PathLike, Source
 from qcore.adapters.onnx.folding import Kind, States, find_tensors, fold
 from qcore.adapters.onnx.formats import choose_formats
-from qcore.adapters.onnx.inputs import inputs_of
-from qcore.adapters.onnx.model_file import PathLike, Source
-from qcore.adapters.onnx.picking import WHOLE, Shard, check_shard, pick_samples
-from qcore.adapters.onnx.planning import plan_prepared, refuse_idle
+from qcore.adapters.onnx.graph.stored_operands import multiplied_tensors
+from qcore.adapters.onnx.planning.planning import plan_prepared, refuse_idle
+from qcore.adapters.onnx.planning.selection import Selection
 from qcore.adapters.onnx.prepare import prepare
-from qcore.adapters.onnx.progress import Progress, followed
 from qcore.adapters.onnx.recovery.held import Held
-from qcore.adapters.onnx.selection import Selection
 from qcore.adapters.onnx.sharding.alone import fold_alone
 from qcore.adapters.onnx.sharding.run import Part, Run, shards_of
 from qcore.adapters.onnx.sharding.spread import spread
-from qcore.adapters.onnx.stored_operands import multiplied_tensors
 from qcore.adapters.onnx.targets import find_target
 from qcore.errors import QuantError
 from qcore.shards import Shards

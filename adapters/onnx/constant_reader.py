@@ -6,10 +6,10 @@ import numpy as np
 import onnx_ir as ir
 
 from qcore import NonFiniteError
-from qcore.adapters.onnx.bodies import graph_of
-from qcore.adapters.onnx.constants import add_constant, array_of
-from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.nodes import Grid, dequantize_linear
+from qcore.adapters.onnx.graph.bodies import graph_of
+from qcore.adapters.onnx.graph.constants import add_constant, array_of
+from qcore.adapters.onnx.graph.names import Names
+from qcore.adapters.onnx.graph.nodes import Grid, dequantize_linear
 from qcore.adapters.onnx.stored import Stored
 
 _Key: TypeAlias = tuple[ir.Value, int | None, bytes, ir.Graph]

@@ -7,7 +7,7 @@ from importlib.metadata import version
 import numpy as np
 import onnx_ir as ir
 
-from qcore.adapters.onnx.inputs import Feed
+from qcore.adapters.onnx.data.inputs import Feed
 
 PACKAGES = ("qcore-quant", "onnxruntime", "numpy")
 """Other versions of these may compute other bits."""

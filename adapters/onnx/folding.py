@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import onnx_ir as ir
 
-from qcore.adapters.onnx.inputs import Feed, conform, inputs_of, is_text
-from qcore.adapters.onnx.picking import Numbered
-from qcore.adapters.onnx.tensors import tensors_by_name
-from qcore.adapters.onnx.watching import watching
+from qcore.adapters.onnx.data.inputs import Feed, conform, inputs_of, is_text
+from qcore.adapters.onnx.data.picking import Numbered
+from qcore.adapters.onnx.graph.tensors import tensors_by_name
+from qcore.adapters.onnx.running.watching import watching
 from qcore.errors import NonFiniteError, QuantError, nearest
 from qcore.statistics import Histogram, Range, Statistics
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.plan import Plan
+from qcore.adapters.onnx.planning.plan import Plan
 from qcore.adapters.onnx.request import Request
 from qcore.adapters.onnx.smoothing import with_places_to_smooth
 from qcore.adapters.onnx.tailoring import Tailored

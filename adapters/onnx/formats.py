@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 
 from qcore.adapters.codes import CODES, activation_spec
-from qcore.adapters.onnx.kinds import check_flags, is_whole
+from qcore.adapters.onnx.argument_kinds import check_flags, is_whole
+from qcore.adapters.onnx.graph.rounding_operators import check_spec
 from qcore.adapters.onnx.passes.raise_opset import OPSET
-from qcore.adapters.onnx.rounding_operators import check_spec
 from qcore.adapters.onnx.targets import DYNAMIC, FLOAT, WITH_TRANSPOSED, Mode, Target
 from qcore.adapters.onnx_formats import BLOCKS, type_of
 from qcore.block_formats import BLOCK_FORMATS, block_spec

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import onnx_ir as ir
 
 from qcore.adapters.onnx.calibration import calibrate_prepared
-from qcore.adapters.onnx.feeds import Data
+from qcore.adapters.onnx.data.feeds import Data
+from qcore.adapters.onnx.data.progress import Progress
 from qcore.adapters.onnx.formats import Formats
-from qcore.adapters.onnx.plan import Plan
-from qcore.adapters.onnx.progress import Progress
+from qcore.adapters.onnx.graph.stored_operands import multiplied_tensors
+from qcore.adapters.onnx.planning.plan import Plan
 from qcore.adapters.onnx.recovery.held import Held
-from qcore.adapters.onnx.stored_operands import multiplied_tensors
 from qcore.adapters.onnx.targets import DYNAMIC, FLOAT
 from qcore.errors import QuantError
 from qcore.statistics import Statistics

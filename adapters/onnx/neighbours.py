@@ -14,8 +14,8 @@ from math import prod
 import numpy as np
 import onnx_ir as ir
 
-from qcore.adapters.onnx.constants import extents_of
-from qcore.adapters.onnx.operands import integer_attribute, weight_index
+from qcore.adapters.onnx.graph.constants import extents_of
+from qcore.adapters.onnx.graph.operands import integer_attribute, weight_index
 from qcore.adapters.onnx.recovery.geometry import Geometry
 
 MOST = 128

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qcore import QuantSpec, parse_format
+from qcore.adapters.onnx.planning.selection import matches_any
 from qcore.adapters.onnx.recipe import Recipe
-from qcore.adapters.onnx.selection import matches_any
 from qcore.adapters.onnx.targets import Target
 from qcore.adapters.onnx.weights import WeightSpec
 from qcore.adapters.onnx_formats import type_of

@@ -7,9 +7,9 @@ statistics of the one fit the other.
 import onnx_ir as ir
 from onnx_ir.passes.common import InlinePass
 
-from qcore.adapters.onnx.blaming import blames_the_model
-from qcore.adapters.onnx.kinds import check_flags
-from qcore.adapters.onnx.model_file import Source, to_ir
+from qcore.adapters.onnx.argument_kinds import check_flags
+from qcore.adapters.onnx.files.blaming import blames_the_model
+from qcore.adapters.onnx.files.model_file import Source, to_ir
 from qcore.adapters.onnx.passes.absorb_affine import absorb_affine
 from qcore.adapters.onnx.passes.absorb_affine_before import absorb_affine_before
 from qcore.adapters.onnx.passes.absorb_pad import absorb_pad

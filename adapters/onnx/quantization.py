@@ -7,18 +7,18 @@ from typing import Any
 import onnx
 
 from qcore import QuantSpec
-from qcore.adapters.onnx.feeds import Data
+from qcore.adapters.onnx.data.feeds import Data
+from qcore.adapters.onnx.data.inputs import inputs_of
+from qcore.adapters.onnx.data.progress import Progress
+from qcore.adapters.onnx.files.model_file import PathLike, Source, to_proto
 from qcore.adapters.onnx.foresight import foresee
 from qcore.adapters.onnx.formats import QDQ
 from qcore.adapters.onnx.given_statistics import statistics_for
-from qcore.adapters.onnx.inputs import inputs_of
-from qcore.adapters.onnx.model_file import PathLike, Source, to_proto
 from qcore.adapters.onnx.passes.clean import clean
 from qcore.adapters.onnx.passes.encode_constants import encode_constants
 from qcore.adapters.onnx.passes.pack_blocks import pack_blocks
 from qcore.adapters.onnx.passes.skip_recoding import skip_recoding
 from qcore.adapters.onnx.prepare import prepare
-from qcore.adapters.onnx.progress import Progress
 from qcore.adapters.onnx.recovery.checkpoint import find_folder
 from qcore.adapters.onnx.recovery.held import MEMORY, Held, holding
 from qcore.adapters.onnx.recovery.level import choose_level

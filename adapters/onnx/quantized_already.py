@@ -4,7 +4,7 @@ from itertools import chain
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.code_operators import has_codes
+from qcore.adapters.onnx.graph.code_operators import has_codes
 from qcore.errors import QuantError
 
 

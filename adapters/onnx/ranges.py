@@ -6,11 +6,11 @@ from functools import reduce
 import onnx_ir as ir
 
 from qcore import Histogram, QParams, mean_ratio
-from qcore.adapters.onnx.operands import activations
-from qcore.adapters.onnx.plan import Plan
+from qcore.adapters.onnx.graph.operands import activations
+from qcore.adapters.onnx.graph.tensors import scale_dtype, tensors_by_name
+from qcore.adapters.onnx.planning.plan import Plan
+from qcore.adapters.onnx.planning.sharing import moves
 from qcore.adapters.onnx.recipe import Recipe
-from qcore.adapters.onnx.sharing import moves
-from qcore.adapters.onnx.tensors import scale_dtype, tensors_by_name
 from qcore.errors import QuantError
 from qcore.statistics import Statistics
 

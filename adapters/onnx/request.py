@@ -8,13 +8,13 @@ from typing import Any
 import onnx_ir as ir
 
 from qcore import QuantSpec
+from qcore.adapters.onnx.argument_kinds import check_flags
 from qcore.adapters.onnx.formats import QDQ, Formats, choose_formats
-from qcore.adapters.onnx.kinds import check_flags
 from qcore.adapters.onnx.overrides import Overrides, opset_of, parse_overrides
-from qcore.adapters.onnx.plan import Plan
-from qcore.adapters.onnx.planning import plan_prepared, refuse_idle
+from qcore.adapters.onnx.planning.plan import Plan
+from qcore.adapters.onnx.planning.planning import plan_prepared, refuse_idle
+from qcore.adapters.onnx.planning.selection import Selection
 from qcore.adapters.onnx.recipe import Recipe
-from qcore.adapters.onnx.selection import Selection
 from qcore.adapters.onnx.tailoring import Tailored, tailor
 from qcore.adapters.onnx.targets import Target, find_target
 from qcore.adapters.onnx.weights import OUTPUT, WeightSpec

@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from qcore import QParams
 from qcore.adapters.onnx.formats import Formats
+from qcore.adapters.onnx.graph.stored_operands import multiplied_tensors
 from qcore.adapters.onnx.passes.insert_qdq import insert_qdq
 from qcore.adapters.onnx.passes.loadable_float8 import loadable_float8
 from qcore.adapters.onnx.passes.loadable_halves import loadable_halves
@@ -14,9 +15,8 @@ from qcore.adapters.onnx.passes.quantize_weights import quantize_weights
 from qcore.adapters.onnx.passes.round_activations import round_activations
 from qcore.adapters.onnx.passes.round_weights import round_weights
 from qcore.adapters.onnx.passes.store_weights import store_weights
-from qcore.adapters.onnx.plan import Plan
+from qcore.adapters.onnx.planning.plan import Plan
 from qcore.adapters.onnx.ranges import activation_mean_ratios, activation_qparams
-from qcore.adapters.onnx.stored_operands import multiplied_tensors
 from qcore.adapters.onnx.tailoring import Tailored
 from qcore.adapters.onnx.targets import Target
 from qcore.adapters.onnx.weights import WeightSpecs

@@ -9,14 +9,14 @@ import onnx_ir as ir
 
 from qcore import PerChannel, Range
 from qcore.adapters.onnx.calibration import calibrate_prepared
+from qcore.adapters.onnx.data.progress import Progress
 from qcore.adapters.onnx.passes.smooth_inputs import (
     divide_inputs,
     input_channels,
     smooth_inputs,
     smoothable,
 )
-from qcore.adapters.onnx.plan import Plan
-from qcore.adapters.onnx.progress import Progress
+from qcore.adapters.onnx.planning.plan import Plan
 from qcore.adapters.onnx.recovery.held import Held
 from qcore.errors import QuantError
 from qcore.recovery.smooth_quant import USUAL_ALPHA

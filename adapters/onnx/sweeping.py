@@ -14,10 +14,10 @@ from qcore.adapters.onnx.candidates import (
     options_of,
     words_for,
 )
-from qcore.adapters.onnx.feeds import Data
-from qcore.adapters.onnx.model_file import Source, load
-from qcore.adapters.onnx.planning import plan, plan_options
-from qcore.adapters.onnx.progress import Progress
+from qcore.adapters.onnx.data.feeds import Data
+from qcore.adapters.onnx.data.progress import Progress
+from qcore.adapters.onnx.files.model_file import Source, load
+from qcore.adapters.onnx.planning.planning import plan, plan_options
 from qcore.adapters.onnx.quantization import quantize
 from qcore.adapters.progress import terminal_bar
 from qcore.errors import QuantError

@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.operands import activations as inputs_in_codes
-from qcore.adapters.onnx.operands import weight
+from qcore.adapters.onnx.graph.operands import activations as inputs_in_codes
+from qcore.adapters.onnx.graph.operands import weight
+from qcore.adapters.onnx.graph.stored_operands import stored_operands
+from qcore.adapters.onnx.graph.tensors import tensors_by_name
 from qcore.adapters.onnx.overrides import Override, Overrides, override_of
-from qcore.adapters.onnx.plan import Plan
+from qcore.adapters.onnx.planning.plan import Plan
+from qcore.adapters.onnx.planning.selection import matches_any
 from qcore.adapters.onnx.recipe import Recipe
-from qcore.adapters.onnx.selection import matches_any
-from qcore.adapters.onnx.stored_operands import stored_operands
 from qcore.adapters.onnx.targets import Target
-from qcore.adapters.onnx.tensors import tensors_by_name
 from qcore.adapters.onnx.weights import WeightSpec, WeightSpecs
 from qcore.errors import QuantError, nearest
 

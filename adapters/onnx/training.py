@@ -2,8 +2,8 @@
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.constants import array_of, is_constant
-from qcore.adapters.onnx.operands import integer_attribute, is_standard
+from qcore.adapters.onnx.graph.constants import array_of, is_constant
+from qcore.adapters.onnx.graph.operands import integer_attribute, is_standard
 from qcore.errors import QuantError
 
 

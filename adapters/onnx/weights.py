@@ -25,8 +25,8 @@ from qcore import (
     quantize,
 )
 from qcore.adapters.onnx.bias_codes import with_room
+from qcore.adapters.onnx.graph.nodes import dtype_of
 from qcore.adapters.onnx.neighbours import Neighbours
-from qcore.adapters.onnx.nodes import dtype_of
 from qcore.adapters.onnx.recipe import ONE_VALUE
 from qcore.adapters.onnx.stored import Stored
 from qcore.arithmetic import TINY

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from qcore import QParams
-from qcore.adapters.onnx.model_file import to_proto
+from qcore.adapters.onnx.files.model_file import to_proto
 from qcore.adapters.onnx.passes.clean import clean
 from qcore.adapters.onnx.passes.encode_constants import encode_constants
 from qcore.adapters.onnx.passes.skip_recoding import skip_recoding

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.operands import activations
-from qcore.adapters.onnx.placement import in_codes
-from qcore.adapters.onnx.plan import Plan
-from qcore.adapters.onnx.selection import Selection
+from qcore.adapters.onnx.graph.operands import activations
+from qcore.adapters.onnx.planning.placement import in_codes
+from qcore.adapters.onnx.planning.plan import Plan
+from qcore.adapters.onnx.planning.selection import Selection
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
-from qcore.adapters.onnx.inputs import conform, inputs_of
-from qcore.adapters.onnx.model_file import Source, save
+from qcore.adapters.onnx.data.inputs import conform, inputs_of
+from qcore.adapters.onnx.files.model_file import Source, save
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.request import requested
-from qcore.adapters.onnx.sessions import open_session
+from qcore.adapters.onnx.running.sessions import open_session
 from qcore.adapters.ppq.config import TensorQuantizationConfig
 from qcore.adapters.ppq.errors import PassOrderError
 from qcore.adapters.ppq.floats import users_in_codes, without

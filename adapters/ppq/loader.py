@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from qcore.adapters.onnx.kinds import is_whole
+from qcore.adapters.onnx.argument_kinds import is_whole
 from qcore.errors import QuantError
 
 LEAST_STEPS, MOST_STEPS = 8, 512

@@ -8,15 +8,15 @@ import numpy as np
 import onnx_ir as ir
 
 from qcore import IntFormat, PerChannel, PerTensor, QParams, QuantSpec
-from qcore.adapters.onnx.constants import array_of, extents_of, is_constant
-from qcore.adapters.onnx.operands import (
+from qcore.adapters.onnx.graph.constants import array_of, extents_of, is_constant
+from qcore.adapters.onnx.graph.operands import (
     bias,
     bias_values,
     channel_axis,
     weight_index,
 )
-from qcore.adapters.onnx.plan import Plan
-from qcore.adapters.onnx.tensors import HALVES
+from qcore.adapters.onnx.graph.tensors import HALVES
+from qcore.adapters.onnx.planning.plan import Plan
 from qcore.adapters.onnx_formats import format_of
 from qcore.adapters.ppq.config import BiasQParams
 

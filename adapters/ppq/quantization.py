@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from qcore.adapters.onnx.inputs import inputs_of
-from qcore.adapters.onnx.model_file import Source
+from qcore.adapters.onnx.data.inputs import inputs_of
+from qcore.adapters.onnx.files.model_file import Source
 from qcore.adapters.ppq.graph import QuantizedGraph
 from qcore.adapters.ppq.pipeline import pipeline_of
 from qcore.adapters.ppq.platforms import TargetPlatform

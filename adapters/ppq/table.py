@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import onnx_ir as ir
 
 from qcore import QuantSpec
-from qcore.adapters.onnx.clamps import after_clamp
-from qcore.adapters.onnx.constants import is_constant
-from qcore.adapters.onnx.operands import is_standard
-from qcore.adapters.onnx.plan import Plan
+from qcore.adapters.onnx.graph.clamps import after_clamp
+from qcore.adapters.onnx.graph.constants import is_constant
+from qcore.adapters.onnx.graph.operands import is_standard
+from qcore.adapters.onnx.planning.plan import Plan
 from qcore.adapters.ppq.config import Role, TensorQuantizationConfig
 from qcore.adapters.ppq.parameters import BIAS, parameters, weight_spec
 from qcore.adapters.ppq.states import QuantizationStates

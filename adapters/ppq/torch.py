@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map_only
 
-from qcore.adapters.onnx.model_file import PathLike, load
+from qcore.adapters.onnx.files.model_file import PathLike, load
 from qcore.adapters.ppq.graph import QuantizedGraph
 from qcore.adapters.ppq.platforms import TargetPlatform
 from qcore.adapters.ppq.quantization import check_unused, quantize_onnx_model

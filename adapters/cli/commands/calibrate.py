@@ -10,7 +10,7 @@ from qcore.adapters.cli.output import check_output, given_files
 from qcore.adapters.cli.planned import planned
 from qcore.adapters.cli.samples import told
 from qcore.adapters.cli.written import Written
-from qcore.adapters.onnx.model_file import external_files
+from qcore.adapters.onnx.files.model_file import external_files
 from qcore.adapters.onnx.sharding.checkpoint import remove_calibration
 
 

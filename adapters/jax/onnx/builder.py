@@ -8,8 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from qcore.adapters.jax.onnx.codes import Codes
-from qcore.adapters.onnx.constants import add_constant
-from qcore.adapters.onnx.names import Names
+from qcore.adapters.onnx.graph.constants import add_constant
+from qcore.adapters.onnx.graph.names import Names
 
 Operand: TypeAlias = Any
 """A value of the graph, an array that is known now, or the codes of one."""

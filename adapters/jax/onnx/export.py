@@ -63,7 +63,7 @@ def export_onnx(
     names = ("onnx", "onnx_ir", "onnxruntime", "onnxscript")
     check_packages("an export to ONNX", "jax,onnx", *names)
     model = import_module("qcore.adapters.jax.onnx.model")
-    file = import_module("qcore.adapters.onnx.model_file")
+    file = import_module("qcore.adapters.onnx.files.model_file")
     file.save(
         model.onnx_model(f, qparams, args, config, kwargs=kwargs, opset=opset), path
     )

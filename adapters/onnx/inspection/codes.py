@@ -5,18 +5,18 @@ from collections.abc import Collection, Iterator
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.bodies import enclosing_nodes
-from qcore.adapters.onnx.code_operators import (
+from qcore.adapters.onnx.graph.bodies import enclosing_nodes
+from qcore.adapters.onnx.graph.code_operators import (
     LINEAR,
     PRODUCTS,
     RESULT,
     coded,
     has_codes,
 )
-from qcore.adapters.onnx.eligibility import why_float
+from qcore.adapters.onnx.graph.operands import is_standard
 from qcore.adapters.onnx.inspection.lookups import lookup_of
-from qcore.adapters.onnx.operands import is_standard
-from qcore.adapters.onnx.plan import KeptFloat
+from qcore.adapters.onnx.planning.eligibility import why_float
+from qcore.adapters.onnx.planning.plan import KeptFloat
 from qcore.adapters.onnx.targets import Target
 
 

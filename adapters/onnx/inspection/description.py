@@ -9,11 +9,11 @@ from onnx_ir.passes.common import (
     RemoveInitializersFromInputsPass,
 )
 
+from qcore.adapters.onnx.files.model_file import Source, to_ir
 from qcore.adapters.onnx.inspection.codes import is_quantized
 from qcore.adapters.onnx.inspection.future import Future, future
 from qcore.adapters.onnx.inspection.grids import type_name
 from qcore.adapters.onnx.inspection.present import Present, present
-from qcore.adapters.onnx.model_file import Source, to_ir
 from qcore.adapters.onnx.targets import find_target
 
 

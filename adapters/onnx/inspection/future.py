@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from qcore.adapters.onnx.model_file import Source
-from qcore.adapters.onnx.plan import KeptFloat
-from qcore.adapters.onnx.planning import plan
+from qcore.adapters.onnx.files.model_file import Source
+from qcore.adapters.onnx.planning.plan import KeptFloat
+from qcore.adapters.onnx.planning.planning import plan
 from qcore.adapters.onnx.prepare import prepare
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from qcore.adapters.onnx.code_operators import (
+from qcore.adapters.onnx.graph.code_operators import (
     BIASES,
     LINEAR,
     RESULT,
@@ -14,8 +14,9 @@ from qcore.adapters.onnx.code_operators import (
     coded,
     operand,
 )
-from qcore.adapters.onnx.constants import array_of, is_constant
-from qcore.adapters.onnx.encoding import type_given
+from qcore.adapters.onnx.graph.constants import array_of, is_constant
+from qcore.adapters.onnx.graph.encoding import type_given
+from qcore.adapters.onnx.graph.operands import integer_attribute
 from qcore.adapters.onnx.inspection.lookups import Lookup, lookup_of
 from qcore.adapters.onnx.inspection.packed import (
     is_packed,
@@ -23,7 +24,6 @@ from qcore.adapters.onnx.inspection.packed import (
     packed_zero_points,
 )
 from qcore.adapters.onnx.inspection.scale_behind import scale_behind
-from qcore.adapters.onnx.operands import integer_attribute
 
 ROLES = {"activation": "activations", "weight": "weights", "bias": "biases"}
 

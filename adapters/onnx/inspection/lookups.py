@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.code_operators import Coded, coded, operand
-from qcore.adapters.onnx.constants import is_constant
+from qcore.adapters.onnx.graph.code_operators import Coded, coded, operand
+from qcore.adapters.onnx.graph.constants import is_constant
+from qcore.adapters.onnx.graph.operands import is_standard
 from qcore.adapters.onnx.inspection.scale_behind import only_user, other_operand
-from qcore.adapters.onnx.operands import is_standard
 
 
 class Lookup(NamedTuple):

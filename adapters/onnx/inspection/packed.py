@@ -6,8 +6,8 @@ import numpy as np
 import onnx_ir as ir
 
 from qcore import unpack
-from qcore.adapters.onnx.constants import array_of, is_constant
-from qcore.adapters.onnx.operands import integer_attribute
+from qcore.adapters.onnx.graph.constants import array_of, is_constant
+from qcore.adapters.onnx.graph.operands import integer_attribute
 
 
 def is_packed(node: ir.Node) -> bool:

@@ -12,7 +12,7 @@ from qcore.adapters.onnx.inspection.codes import (
 )
 from qcore.adapters.onnx.inspection.grids import Grid, grids_of
 from qcore.adapters.onnx.inspection.sizes import Stored, sizes_of
-from qcore.adapters.onnx.plan import KeptFloat
+from qcore.adapters.onnx.planning.plan import KeptFloat
 from qcore.adapters.onnx.targets import Target
 
 

@@ -2,7 +2,7 @@
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.constants import is_constant
+from qcore.adapters.onnx.graph.constants import is_constant
 
 
 def scale_behind(product: ir.Node) -> ir.Value | None:

@@ -6,7 +6,7 @@ from math import ceil
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.code_operators import BIASES, coded, operand
+from qcore.adapters.onnx.graph.code_operators import BIASES, coded, operand
 from qcore.adapters.onnx.inspection.grids import ROLES, Grid, type_name
 from qcore.adapters.onnx.inspection.lookups import lookup_of
 from qcore.adapters.onnx.inspection.packed import is_packed, packed_size, packed_type

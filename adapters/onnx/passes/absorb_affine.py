@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import onnx_ir as ir
 
-from qcore.adapters.onnx.affine import Affine, affine_of, scaled_value
-from qcore.adapters.onnx.constants import add_constant, array_of, extents_of
-from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.operands import (
+from qcore.adapters.onnx.graph.affine import Affine, affine_of, scaled_value
+from qcore.adapters.onnx.graph.constants import add_constant, array_of, extents_of
+from qcore.adapters.onnx.graph.names import Names
+from qcore.adapters.onnx.graph.operands import (
     PRODUCTS,
     bias,
     bias_values,

@@ -8,10 +8,10 @@ product. With padding only a scale can move: what is padded is 0 after a shift.
 import numpy as np
 import onnx_ir as ir
 
-from qcore.adapters.onnx.affine import Affine, affine_of, scaled_value
-from qcore.adapters.onnx.constants import add_constant, array_of, extents_of
-from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.operands import (
+from qcore.adapters.onnx.graph.affine import Affine, affine_of, scaled_value
+from qcore.adapters.onnx.graph.constants import add_constant, array_of, extents_of
+from qcore.adapters.onnx.graph.names import Names
+from qcore.adapters.onnx.graph.operands import (
     COMPUTE,
     bias,
     bias_values,

@@ -6,8 +6,8 @@ before from giving, and the one behind from getting, what it gave.
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.constants import array_of, is_constant
-from qcore.adapters.onnx.operands import is_standard, own_pads
+from qcore.adapters.onnx.graph.constants import array_of, is_constant
+from qcore.adapters.onnx.graph.operands import is_standard, own_pads
 
 
 def absorb_pad(model: ir.Model) -> ir.Model:

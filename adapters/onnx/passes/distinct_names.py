@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.tensors import values_of
+from qcore.adapters.onnx.graph.names import Names
+from qcore.adapters.onnx.graph.tensors import values_of
 
 
 def distinct_names(model: ir.Model) -> ir.Model:

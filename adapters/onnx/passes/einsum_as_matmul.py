@@ -8,10 +8,10 @@ has several of, such as heads, are laid into one, and those of the result apart 
 import numpy as np
 import onnx_ir as ir
 
-from qcore.adapters.onnx.constants import array_of, is_constant
-from qcore.adapters.onnx.equations import Equation, equation_of
-from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.replacement import Replacement
+from qcore.adapters.onnx.graph.constants import array_of, is_constant
+from qcore.adapters.onnx.graph.equations import Equation, equation_of
+from qcore.adapters.onnx.graph.names import Names
+from qcore.adapters.onnx.graph.replacement import Replacement
 
 
 def einsum_as_matmul(model: ir.Model) -> ir.Model:

@@ -4,11 +4,11 @@ import numpy as np
 import onnx_ir as ir
 
 from qcore import PerChannel, PerTensor, QParams, QuantSpec, quantize
-from qcore.adapters.onnx.constants import add_constant, array_of, is_constant
-from qcore.adapters.onnx.encoding import integers_given, zero_point_of
-from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.nodes import dtype_of
-from qcore.adapters.onnx.operands import integer_attribute
+from qcore.adapters.onnx.graph.constants import add_constant, array_of, is_constant
+from qcore.adapters.onnx.graph.encoding import integers_given, zero_point_of
+from qcore.adapters.onnx.graph.names import Names
+from qcore.adapters.onnx.graph.nodes import dtype_of
+from qcore.adapters.onnx.graph.operands import integer_attribute
 from qcore.formats import IntFormat
 from qcore.granularity import Granularity
 

@@ -2,9 +2,13 @@
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.constants import add_constant, array_of, is_constant
-from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.operands import float_attribute, is_standard, weight_index
+from qcore.adapters.onnx.graph.constants import add_constant, array_of, is_constant
+from qcore.adapters.onnx.graph.names import Names
+from qcore.adapters.onnx.graph.operands import (
+    float_attribute,
+    is_standard,
+    weight_index,
+)
 
 
 def fold_factors(model: ir.Model) -> ir.Model:

@@ -3,8 +3,8 @@
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
-from qcore.adapters.onnx.bodies import bodies
-from qcore.adapters.onnx.operands import PRODUCTS, is_standard
+from qcore.adapters.onnx.graph.bodies import bodies
+from qcore.adapters.onnx.graph.operands import PRODUCTS, is_standard
 
 NO_TENSORS = frozenset(
     [

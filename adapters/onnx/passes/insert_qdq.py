@@ -5,17 +5,17 @@ from collections.abc import Collection, Mapping
 import onnx_ir as ir
 
 from qcore import QParams
-from qcore.adapters.onnx.bodies import graph_of
-from qcore.adapters.onnx.constants import add_constant
-from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.nodes import (
+from qcore.adapters.onnx.graph.bodies import graph_of
+from qcore.adapters.onnx.graph.constants import add_constant
+from qcore.adapters.onnx.graph.names import Names
+from qcore.adapters.onnx.graph.nodes import (
     Grid,
     dequantize_linear,
     dtype_of,
     quantize_linear,
 )
-from qcore.adapters.onnx.plan import Plan
-from qcore.adapters.onnx.tensors import tensors_by_name
+from qcore.adapters.onnx.graph.tensors import tensors_by_name
+from qcore.adapters.onnx.planning.plan import Plan
 
 
 def insert_qdq(

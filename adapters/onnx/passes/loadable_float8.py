@@ -19,13 +19,13 @@ import numpy as np
 import onnx_ir as ir
 
 from qcore import parse_format
-from qcore.adapters.onnx.bodies import graph_of
-from qcore.adapters.onnx.clamps import CLAMPS
-from qcore.adapters.onnx.constants import array_of, is_constant
-from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.operands import MATRICES, bias, is_standard
-from qcore.adapters.onnx.replacement import Replacement
-from qcore.adapters.onnx.sharing import moves
+from qcore.adapters.onnx.graph.bodies import graph_of
+from qcore.adapters.onnx.graph.clamps import CLAMPS
+from qcore.adapters.onnx.graph.constants import array_of, is_constant
+from qcore.adapters.onnx.graph.names import Names
+from qcore.adapters.onnx.graph.operands import MATRICES, bias, is_standard
+from qcore.adapters.onnx.graph.replacement import Replacement
+from qcore.adapters.onnx.planning.sharing import moves
 
 FLOAT8S = (ir.DataType.FLOAT8E4M3FN, ir.DataType.FLOAT8E5M2)
 """The codes of float8."""

@@ -8,10 +8,10 @@ stands before it, with the lowest number there is, which changes nothing.
 import numpy as np
 import onnx_ir as ir
 
-from qcore.adapters.onnx.bodies import graph_of
-from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.operands import is_standard
-from qcore.adapters.onnx.replacement import Replacement
+from qcore.adapters.onnx.graph.bodies import graph_of
+from qcore.adapters.onnx.graph.names import Names
+from qcore.adapters.onnx.graph.operands import is_standard
+from qcore.adapters.onnx.graph.replacement import Replacement
 
 
 def loadable_halves(model: ir.Model) -> ir.Model:

@@ -6,8 +6,8 @@ time that the model runs: 11 ms in onnxruntime for the words of MiniLM, against 
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.bodies import graph_of
 from qcore.adapters.onnx.constant_reader import ConstantReader
+from qcore.adapters.onnx.graph.bodies import graph_of
 from qcore.adapters.onnx.stored import Stored
 
 _TYPES = ("int8", "uint8", "int16", "uint16")

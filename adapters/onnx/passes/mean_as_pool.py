@@ -5,10 +5,10 @@ onnxruntime has an integer kernel for it, but none for ReduceMean.
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.constants import array_of, is_constant
-from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.operands import integer_attribute, is_standard
-from qcore.adapters.onnx.replacement import Replacement
+from qcore.adapters.onnx.graph.constants import array_of, is_constant
+from qcore.adapters.onnx.graph.names import Names
+from qcore.adapters.onnx.graph.operands import integer_attribute, is_standard
+from qcore.adapters.onnx.graph.replacement import Replacement
 
 
 def mean_as_pool(model: ir.Model) -> ir.Model:

@@ -10,13 +10,18 @@ from dataclasses import replace
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.bodies import graph_of
 from qcore.adapters.onnx.constant_reader import finite
-from qcore.adapters.onnx.names import Names
+from qcore.adapters.onnx.graph.bodies import graph_of
+from qcore.adapters.onnx.graph.names import Names
+from qcore.adapters.onnx.graph.operands import (
+    bias,
+    channel_axis,
+    integer_attribute,
+    weight,
+)
+from qcore.adapters.onnx.graph.replacement import Replacement
 from qcore.adapters.onnx.neighbours import neighbours_in
-from qcore.adapters.onnx.operands import bias, channel_axis, integer_attribute, weight
-from qcore.adapters.onnx.plan import Plan
-from qcore.adapters.onnx.replacement import Replacement
+from qcore.adapters.onnx.planning.plan import Plan
 from qcore.adapters.onnx.stored import Stored
 from qcore.adapters.onnx.weights import WeightSpecs
 

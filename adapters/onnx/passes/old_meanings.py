@@ -6,11 +6,11 @@ Tried with onnx 1.23, against onnxruntime's answers of the old models.
 import numpy as np
 import onnx_ir as ir
 
-from qcore.adapters.onnx.bodies import graph_of
-from qcore.adapters.onnx.constants import array_of
-from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.operands import integer_attribute, is_standard
-from qcore.adapters.onnx.replacement import Replacement
+from qcore.adapters.onnx.graph.bodies import graph_of
+from qcore.adapters.onnx.graph.constants import array_of
+from qcore.adapters.onnx.graph.names import Names
+from qcore.adapters.onnx.graph.operands import integer_attribute, is_standard
+from qcore.adapters.onnx.graph.replacement import Replacement
 from qcore.errors import QuantError
 
 ANY_GRID = 11

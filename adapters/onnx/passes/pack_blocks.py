@@ -4,15 +4,15 @@ import numpy as np
 import onnx_ir as ir
 
 from qcore import pack
-from qcore.adapters.onnx.bodies import graph_of
-from qcore.adapters.onnx.constants import (
+from qcore.adapters.onnx.graph.bodies import graph_of
+from qcore.adapters.onnx.graph.constants import (
     add_constant,
     array_of,
     extents_of,
     is_constant,
 )
-from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.operands import integer_attribute, is_standard
+from qcore.adapters.onnx.graph.names import Names
+from qcore.adapters.onnx.graph.operands import integer_attribute, is_standard
 
 DOMAIN = "com.microsoft"
 

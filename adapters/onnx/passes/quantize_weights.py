@@ -8,16 +8,16 @@ import onnx_ir as ir
 from qcore import QParams
 from qcore.adapters.onnx.bias_codes import store_bias
 from qcore.adapters.onnx.constant_reader import ConstantReader, finite
-from qcore.adapters.onnx.neighbours import neighbours_in
-from qcore.adapters.onnx.operands import (
+from qcore.adapters.onnx.graph.operands import (
     activations,
     bias,
     bias_values,
     channel_axis,
     weight,
 )
-from qcore.adapters.onnx.plan import Plan
-from qcore.adapters.onnx.tensors import HALVES
+from qcore.adapters.onnx.graph.tensors import HALVES
+from qcore.adapters.onnx.neighbours import neighbours_in
+from qcore.adapters.onnx.planning.plan import Plan
 from qcore.adapters.onnx.weights import WeightSpec, WeightSpecs
 
 

@@ -3,8 +3,8 @@
 import onnx
 import onnx_ir as ir
 
+from qcore.adapters.onnx.graph.tensors import HALVES
 from qcore.adapters.onnx.passes.old_meanings import after_raising, before_raising
-from qcore.adapters.onnx.tensors import HALVES
 from qcore.errors import QuantError
 
 OPSET = 13

@@ -5,15 +5,15 @@ from collections.abc import Mapping
 import onnx_ir as ir
 
 from qcore import QParams, QuantSpec
-from qcore.adapters.onnx.bodies import graph_of
-from qcore.adapters.onnx.float_operators import FloatOperators
-from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.operands import activations, integer_attribute
-from qcore.adapters.onnx.plan import Plan
-from qcore.adapters.onnx.rounding_operators import (
+from qcore.adapters.onnx.graph.bodies import graph_of
+from qcore.adapters.onnx.graph.float_operators import FloatOperators
+from qcore.adapters.onnx.graph.names import Names
+from qcore.adapters.onnx.graph.operands import activations, integer_attribute
+from qcore.adapters.onnx.graph.rounding_operators import (
     fake_quantized,
     fake_quantized_in_blocks,
 )
+from qcore.adapters.onnx.planning.plan import Plan
 from qcore.granularity import PerBlock
 
 

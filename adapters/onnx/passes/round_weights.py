@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
-from qcore.adapters.onnx.bodies import graph_of
 from qcore.adapters.onnx.constant_reader import finite
-from qcore.adapters.onnx.constants import add_constant
-from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.plan import Plan
-from qcore.adapters.onnx.stored_operands import multiplied, stored_operands
+from qcore.adapters.onnx.graph.bodies import graph_of
+from qcore.adapters.onnx.graph.constants import add_constant
+from qcore.adapters.onnx.graph.names import Names
+from qcore.adapters.onnx.graph.stored_operands import multiplied, stored_operands
+from qcore.adapters.onnx.planning.plan import Plan
 from qcore.adapters.onnx.weights import WeightSpecs
 
 

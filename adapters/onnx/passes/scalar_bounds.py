@@ -6,10 +6,10 @@ QuantizeLinear behind it, and by that the operator before it from computing in i
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.bodies import graph_of
-from qcore.adapters.onnx.constants import add_constant, array_of, is_constant
-from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.operands import is_standard
+from qcore.adapters.onnx.graph.bodies import graph_of
+from qcore.adapters.onnx.graph.constants import add_constant, array_of, is_constant
+from qcore.adapters.onnx.graph.names import Names
+from qcore.adapters.onnx.graph.operands import is_standard
 
 
 def scalar_bounds(model: ir.Model) -> ir.Model:

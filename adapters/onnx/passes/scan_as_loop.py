@@ -8,16 +8,16 @@ from collections.abc import Collection
 import numpy as np
 import onnx_ir as ir
 
-from qcore.adapters.onnx.bodies import (
+from qcore.adapters.onnx.graph.bodies import (
     enclosing_nodes,
     graph_of,
     nodes_around,
     states_of,
 )
-from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.operands import is_standard
-from qcore.adapters.onnx.replacement import Replacement
-from qcore.adapters.onnx.tensors import tensors_by_name
+from qcore.adapters.onnx.graph.names import Names
+from qcore.adapters.onnx.graph.operands import is_standard
+from qcore.adapters.onnx.graph.replacement import Replacement
+from qcore.adapters.onnx.graph.tensors import tensors_by_name
 
 _FIRST = -(2**63)
 """The end of a Slice that goes back to the very first element."""

@@ -3,9 +3,9 @@
 import numpy as np
 import onnx_ir as ir
 
-from qcore.adapters.onnx.constants import array_of, is_constant
-from qcore.adapters.onnx.encoding import integers_given, type_given, zero_point_of
-from qcore.adapters.onnx.operands import integer_attribute, is_standard
+from qcore.adapters.onnx.graph.constants import array_of, is_constant
+from qcore.adapters.onnx.graph.encoding import integers_given, type_given, zero_point_of
+from qcore.adapters.onnx.graph.operands import integer_attribute, is_standard
 from qcore.formats import IntFormat
 
 PLACES = {"axis": 1, "block_size": 0}

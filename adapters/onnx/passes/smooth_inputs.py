@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import onnx_ir as ir
 
-from qcore.adapters.onnx.constants import (
+from qcore.adapters.onnx.graph.constants import (
     add_constant,
     array_of,
     extents_of,
     is_constant,
 )
-from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.operands import integer_attribute, is_standard
+from qcore.adapters.onnx.graph.names import Names
+from qcore.adapters.onnx.graph.operands import integer_attribute, is_standard
 from qcore.recovery import smooth_quant
 from qcore.statistics import Statistics
 

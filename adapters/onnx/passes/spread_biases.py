@@ -7,10 +7,10 @@ of shape ``[1, 1, N]``, which means the same, leaves it the MatMul, for which it
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.bodies import graph_of
-from qcore.adapters.onnx.constants import add_constant, array_of, is_constant
-from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.operands import is_standard
+from qcore.adapters.onnx.graph.bodies import graph_of
+from qcore.adapters.onnx.graph.constants import add_constant, array_of, is_constant
+from qcore.adapters.onnx.graph.names import Names
+from qcore.adapters.onnx.graph.operands import is_standard
 
 MATRIX = 2
 """The rank up to which the product is a Gemm, bias and all."""

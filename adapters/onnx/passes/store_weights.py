@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import onnx_ir as ir
 
 from qcore.adapters.onnx.constant_reader import ConstantReader, finite
+from qcore.adapters.onnx.graph.stored_operands import multiplied, stored_operands
 from qcore.adapters.onnx.passes.look_up_codes import can_look_up, look_up_codes
-from qcore.adapters.onnx.plan import Plan
-from qcore.adapters.onnx.stored_operands import multiplied, stored_operands
+from qcore.adapters.onnx.planning.plan import Plan
 from qcore.adapters.onnx.weights import WeightSpecs
 
 

@@ -8,15 +8,15 @@ import onnx_ir as ir
 
 from qcore.adapters.codes import CODES
 from qcore.adapters.onnx.bias_codes import MOST_CODES, store_bias
-from qcore.adapters.onnx.constants import (
+from qcore.adapters.onnx.graph.constants import (
     add_constant,
     array_of,
     extents_of,
     is_constant,
 )
-from qcore.adapters.onnx.names import Names
-from qcore.adapters.onnx.nodes import Grid, dequantize_linear
-from qcore.adapters.onnx.operands import (
+from qcore.adapters.onnx.graph.names import Names
+from qcore.adapters.onnx.graph.nodes import Grid, dequantize_linear
+from qcore.adapters.onnx.graph.operands import (
     bias,
     has_unit_factors,
     is_standard,

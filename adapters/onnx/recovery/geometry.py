@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 import onnx_ir as ir
 
-from qcore.adapters.onnx.operands import integer_attribute
+from qcore.adapters.onnx.graph.operands import integer_attribute
 from qcore.adapters.onnx.recovery.padding import (
     integers,
     padding,

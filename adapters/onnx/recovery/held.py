@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from qcore.adapters.onnx.kinds import is_whole
+from qcore.adapters.onnx.argument_kinds import is_whole
 from qcore.errors import QuantError
 
 MEMORY = 1 << 30

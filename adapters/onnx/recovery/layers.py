@@ -7,8 +7,8 @@ import numpy as np
 import onnx_ir as ir
 
 from qcore import FloatFormat, PerBlock, PerChannel, PerTensor, QParams, QuantSpec
-from qcore.adapters.onnx.constants import array_of, extents_of, is_constant
-from qcore.adapters.onnx.operands import PRODUCTS, integer_attribute, is_standard
+from qcore.adapters.onnx.graph.constants import array_of, extents_of, is_constant
+from qcore.adapters.onnx.graph.operands import PRODUCTS, integer_attribute, is_standard
 from qcore.adapters.onnx_formats import format_of
 from qcore.granularity import Granularity
 

@@ -6,9 +6,9 @@ import numpy as np
 import onnx_ir as ir
 
 from qcore import Moments, PerChannel
-from qcore.adapters.onnx.inputs import Feed
+from qcore.adapters.onnx.data.inputs import Feed
 from qcore.adapters.onnx.recovery.geometry import Geometry
-from qcore.adapters.onnx.watching import watching
+from qcore.adapters.onnx.running.watching import watching
 
 
 def mean_outputs(

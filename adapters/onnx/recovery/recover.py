@@ -16,8 +16,8 @@ import numpy as np
 import onnx_ir as ir
 
 from qcore import Gram
-from qcore.adapters.onnx.constants import array_of, extents_of, is_constant
-from qcore.adapters.onnx.operands import PRODUCTS
+from qcore.adapters.onnx.graph.constants import array_of, extents_of, is_constant
+from qcore.adapters.onnx.graph.operands import PRODUCTS
 from qcore.adapters.onnx.recovery.biases import add_behind, can_set_bias, set_bias
 from qcore.adapters.onnx.recovery.change import Change
 from qcore.adapters.onnx.recovery.checkpoint import Checkpoint

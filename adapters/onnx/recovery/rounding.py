@@ -4,7 +4,7 @@ import numpy as np
 import onnx_ir as ir
 
 from qcore import FloatFormat, Gram, QParams
-from qcore.adapters.onnx.constants import array_of
+from qcore.adapters.onnx.graph.constants import array_of
 from qcore.adapters.onnx.neighbours import Neighbours
 from qcore.adapters.onnx.recovery.geometry import Geometry
 from qcore.adapters.onnx.recovery.layers import Layer

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from qcore.adapters.onnx.feeds import Data, open_feeds
-from qcore.adapters.onnx.inputs import Input, conform
-from qcore.adapters.onnx.picking import pick_samples
+from qcore.adapters.onnx.data.feeds import Data, open_feeds
+from qcore.adapters.onnx.data.inputs import Input, conform
+from qcore.adapters.onnx.data.picking import pick_samples
 from qcore.adapters.onnx.recovery.held import Held
 from qcore.errors import QuantError
 

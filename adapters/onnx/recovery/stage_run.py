@@ -7,12 +7,12 @@ import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 
-from qcore.adapters.onnx.constants import is_constant
-from qcore.adapters.onnx.float32_twin import float32_twin, has_bfloat16
+from qcore.adapters.onnx.graph.constants import is_constant
 from qcore.adapters.onnx.passes.loadable_float8 import FLOAT8S
 from qcore.adapters.onnx.recovery.held import Held
 from qcore.adapters.onnx.recovery.stages import Stage, operands
-from qcore.adapters.onnx.sessions import open_session
+from qcore.adapters.onnx.running.float32_twin import float32_twin, has_bfloat16
+from qcore.adapters.onnx.running.sessions import open_session
 from qcore.errors import QuantError
 
 

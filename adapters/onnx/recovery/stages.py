@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.bodies import bodies
-from qcore.adapters.onnx.constants import is_constant
+from qcore.adapters.onnx.graph.bodies import bodies
+from qcore.adapters.onnx.graph.constants import is_constant
 from qcore.adapters.onnx.passes.infer_types import NO_TENSORS
 from qcore.adapters.onnx.passes.loadable_float8 import FLOAT8S
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from itertools import chain, islice
 
+from qcore.adapters.onnx.data.picking import Numbered
+from qcore.adapters.onnx.data.progress import Progress, followed
+from qcore.adapters.onnx.files.model_file import PathLike
 from qcore.adapters.onnx.folding import States
-from qcore.adapters.onnx.model_file import PathLike
-from qcore.adapters.onnx.picking import Numbered
-from qcore.adapters.onnx.progress import Progress, followed
 from qcore.adapters.onnx.sharding.checkpoint import FoldedSamples, calibration_folder
 from qcore.adapters.onnx.sharding.run import Run
 

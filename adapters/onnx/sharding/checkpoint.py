@@ -10,10 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from qcore.adapters.onnx.data.inputs import Feed, conform
+from qcore.adapters.onnx.data.picking import Numbered
 from qcore.adapters.onnx.digest import digest, of_feed
 from qcore.adapters.onnx.folding import States
-from qcore.adapters.onnx.inputs import Feed, conform
-from qcore.adapters.onnx.picking import Numbered
 from qcore.adapters.onnx.recovery.checkpoint import find_folder
 from qcore.adapters.onnx.sharding.run import Part, Run, shards_of
 from qcore.errors import QuantError

@@ -7,11 +7,8 @@ from typing import Any
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.digest import digest, of_model, of_versions
-from qcore.adapters.onnx.folding import Folded, Kind, States, find_tensors, fold
-from qcore.adapters.onnx.inputs import Feed, Input, inputs_of
-from qcore.adapters.onnx.model_file import Source
-from qcore.adapters.onnx.picking import (
+from qcore.adapters.onnx.data.inputs import Feed, Input, inputs_of
+from qcore.adapters.onnx.data.picking import (
     WHOLE,
     KnownFeeds,
     Numbered,
@@ -20,6 +17,9 @@ from qcore.adapters.onnx.picking import (
     pick_samples,
     shard_numbers,
 )
+from qcore.adapters.onnx.digest import digest, of_model, of_versions
+from qcore.adapters.onnx.files.model_file import Source
+from qcore.adapters.onnx.folding import Folded, Kind, States, find_tensors, fold
 from qcore.adapters.onnx.prepare import prepare
 from qcore.shards import Shards
 

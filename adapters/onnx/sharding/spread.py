@@ -4,11 +4,11 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, as_completed, wait
 
+from qcore.adapters.onnx.argument_kinds import is_whole
+from qcore.adapters.onnx.data.picking import Numbered, pick_samples
+from qcore.adapters.onnx.data.progress import Progress, followed
+from qcore.adapters.onnx.files.model_file import PathLike
 from qcore.adapters.onnx.folding import States
-from qcore.adapters.onnx.kinds import is_whole
-from qcore.adapters.onnx.model_file import PathLike
-from qcore.adapters.onnx.picking import Numbered, pick_samples
-from qcore.adapters.onnx.progress import Progress, followed
 from qcore.adapters.onnx.sharding.checkpoint import FinishedShards, calibration_folder
 from qcore.adapters.onnx.sharding.run import Part, Run, fold_part, split, to_send
 from qcore.errors import QuantError, ShardError

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from qcore.adapters.onnx.tensors import tensors_by_name
+from qcore.adapters.onnx.graph.tensors import tensors_by_name
 from qcore.adapters.ppq.details import OBSERVER_ISOTONE_OBSERVER_AXIS
 from qcore.adapters.ppq.graph import QuantizedGraph
 from qcore.adapters.ppq.loader import Cycled

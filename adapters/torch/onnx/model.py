@@ -13,7 +13,7 @@ import onnx_ir as ir
 import onnxruntime
 import torch
 
-from qcore.adapters.onnx.model_file import save as save_proto
+from qcore.adapters.onnx.files.model_file import save as save_proto
 from qcore.adapters.torch.onnx.weights import store_codes
 from qcore.adapters.torch.onnx.zero_points import separate_zero_points
 from qcore.errors import QuantError

@@ -9,8 +9,8 @@ from onnx_ir.passes.common import (
 from onnxscript.optimizer import fold_constants_ir
 
 from qcore import PerBlock, PerChannel, PerTensor, QParams, QuantSpec, quantize
-from qcore.adapters.onnx.constants import add_constant, array_of, is_constant
-from qcore.adapters.onnx.names import Names
+from qcore.adapters.onnx.graph.constants import add_constant, array_of, is_constant
+from qcore.adapters.onnx.graph.names import Names
 from qcore.formats import FloatFormat, parse_format
 from qcore.granularity import Granularity
 

@@ -7,8 +7,8 @@ once, and refuses a model in which two weights have the same one.
 
 import onnx_ir as ir
 
-from qcore.adapters.onnx.constants import add_constant, array_of, is_constant
-from qcore.adapters.onnx.names import Names
+from qcore.adapters.onnx.graph.constants import add_constant, array_of, is_constant
+from qcore.adapters.onnx.graph.names import Names
 
 _PLACE = 2
 """Of the zero point among the inputs of QuantizeLinear and DequantizeLinear."""

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from qcore.adapters import onnx as adapter
-from qcore.adapters.onnx.float32_twin import float32_twin
+from qcore.adapters.onnx.running.float32_twin import float32_twin
 from tests.adapters.onnx.corpus import CASES, model_of, samples_of
 from tests.adapters.onnx.test_corpus import is_valid, run
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from qcore import Histogram, Range
+from qcore.adapters.onnx.graph.tensors import tensors_by_name
 from qcore.adapters.onnx.prepare import prepare
 from qcore.adapters.onnx.ranges import activation_mean_ratios, find_statistics
-from qcore.adapters.onnx.tensors import tensors_by_name
 
 X = np.float32([[1, 2], [3, 4]])
 MOVES = "{ a = Neg(x)  t = Transpose(x)  j = Concat<axis = 0>(t, a)  y = Relu(j) }"

@@ -1,0 +1,1 @@
+"""How close quantized models are to the float one."""

@@ -1,0 +1,1 @@
+"""Samples: what they are read from, which are used, and what a model takes."""

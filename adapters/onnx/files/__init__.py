@@ -1,0 +1,1 @@
+"""Files of ONNX models: read, checked and written."""

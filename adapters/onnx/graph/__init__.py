@@ -1,0 +1,1 @@
+"""What is read off ONNX graphs, and what is put into them."""

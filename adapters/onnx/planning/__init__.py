@@ -1,0 +1,1 @@
+"""What of a model is to compute on codes, and where these lie."""

@@ -1,0 +1,1 @@
+"""Models in ONNX Runtime, and what is seen inside of them as they run."""
