@@ -130,14 +130,19 @@ class QuantizedGraph:
         """Take a model with codes as that of this graph."""
         self._model = model
 
-    def config(self, name: str, /) -> TensorQuantizationConfig:
-        """Return how a tensor is quantized; raise QuantError if it is not."""
-        if name not in self.tensors:
+    def activation(self, name: str, /) -> TensorQuantizationConfig:
+        """Return how an activation is quantized; raise QuantError if it is not."""
+        quantized = {
+            config.name: config
+            for config in self.tensors.values()
+            if not config.is_parameter and config.state is not QuantizationStates.FP32
+        }
+        if name not in quantized:
             raise QuantError(
-                f"{name!r} must be quantized; it stays float: "
-                + nearest(name, self.tensors)
+                f"{name!r} must be an activation that is quantized; "
+                + nearest(name, quantized)
             )
-        return self.tensors[name]
+        return quantized[name]
 
     @property
     def model(self) -> onnx.ModelProto:

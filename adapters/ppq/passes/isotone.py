@@ -67,13 +67,13 @@ class IsotoneCalibrationPass(QuantizationOptimizationPass):
         Raises
         ------
         QuantError
-            As by `RuntimeCalibrationPass`, or if a tensor is not quantized.
+            As by `RuntimeCalibrationPass`, or if a variable is no activation in codes.
         """
         steps = self.calib_steps if calib_steps is None else calib_steps
         samples = Cycled(dataloader, steps, collate_fn)
         graph.replan()
         names = _softmaxes(graph) if self.variables is None else self.variables
-        configs = [graph.config(name).dominated_by for name in names]
+        configs = [graph.activation(name).dominated_by for name in names]
         for config in configs:
             config.observer_algorithm = "isotone"
             config.detail[OBSERVER_ISOTONE_OBSERVER_AXIS] = self.axis

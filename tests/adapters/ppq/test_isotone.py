@@ -60,11 +60,14 @@ def test_other_tensors_can_be_named_with_their_axis(
     assert graph.statistics.keys() == {"x"}
 
 
-def test_a_tensor_that_is_not_quantized_is_refused(
-    softmax: onnx.ModelProto, rows: np.ndarray
+@pytest.mark.parametrize("name", ["a", "w", "x"])
+def test_what_is_no_quantized_activation_is_refused(
+    softmax: onnx.ModelProto, rows: np.ndarray, name: str
 ) -> None:
-    with pytest.raises(qcore.QuantError, match="'a' must be quantized"):
-        ppq.IsotoneCalibrationPass(["a"]).optimize(ppq.QuantizedGraph(softmax), [rows])
+    graph = ppq.QuantizedGraph(softmax)
+    graph.tensors["x"].state = ppq.QuantizationStates.FP32
+    with pytest.raises(qcore.QuantError, match=f"'{name}' must be an activation"):
+        ppq.IsotoneCalibrationPass([name]).optimize(graph, [rows])
 
 
 def test_a_network_without_softmax_is_left_as_it_is(

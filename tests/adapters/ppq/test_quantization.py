@@ -91,6 +91,14 @@ def activations(graph: ppq.QuantizedGraph) -> list[ppq.TensorQuantizationConfig]
     return [c for c in graph.tensors.values() if not c.is_parameter]
 
 
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("TRT_INT8", 101), ("PPL_CUDA_INT8", 201), ("FP32", 0), ("SHAPE_OR_INDEX", -1)],
+)
+def test_s2_11_platforms_have_their_numbers(name: str, number: int) -> None:
+    assert TargetPlatform[name] is TargetPlatform(number)
+
+
 def test_float8_is_a_platform_too(net: onnx.ModelProto, samples: Samples) -> None:
     graph = ppq.quantize_onnx_model(net, samples, platform=TargetPlatform.TRT_FP8)
     x = graph.tensors["x"]
