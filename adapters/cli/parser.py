@@ -51,6 +51,7 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
             epilog=f"example:\n  {example}",
         )
         declare(command)
+        add.json(command)
         add.volume(command)
     return whole, dict(commands.choices)
 
@@ -95,7 +96,6 @@ def _calibrate(command: Parser) -> None:
     add_samples(command.more)
     add_shard(command.more)
     add.checkpoint(command.more)
-    add.json(command)
     add_config(command)
 
 
@@ -109,7 +109,6 @@ def _merge(command: Parser) -> None:
         action="store_true",
         help="shards may be missing, to be merged with OUT later",
     )
-    add.json(command)
 
 
 def _compare(command: Parser) -> None:
@@ -127,7 +126,6 @@ def _compare(command: Parser) -> None:
     )
     add_samples(command.more)
     add.limit(command, default=12)
-    add.json(command)
     add_config(command)
 
 
@@ -138,14 +136,12 @@ def _inspect(command: Parser) -> None:
     add.method(command, command.more, default=None)
     add.activation(command)
     add.limit(command, default=None)
-    add.json(command)
     add_config(command)
 
 
 def _convert(command: Parser) -> None:
     command.usage = "qcore convert SOURCE TARGET [options]"
     add_conversion(command)
-    add.json(command)
 
 
 def _demo(command: Parser) -> None:

@@ -1,7 +1,8 @@
 """`qcore compare`: how close quantized models are to the float one."""
 
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from qcore.adapters import onnx
 from qcore.adapters.cli.as_json import to_json
@@ -23,12 +24,18 @@ def run(arguments: Namespace) -> Iterator[str]:
         samples(arguments),
         samples=arguments.samples,
         deployed=arguments.deployed,
+        progress=_unseen if arguments.quiet else None,
     )
     first, *others = found.values()
     if arguments.json:
         yield to_json(found if others else first)
     else:
         yield from _told(found, arguments.limit)
+
+
+def _unseen(given: Iterable[Any], _: int | None) -> Iterable[Any]:
+    """Follow samples without a bar."""
+    return given
 
 
 def _told(found: Mapping[str, onnx.ModelComparison], limit: int) -> Iterator[str]:

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from qcore.adapters.cli.as_json import to_json
 from qcore.adapters.cli.table import table
 from qcore.adapters.demo import Row, collect, compare, load_digits
 
@@ -20,6 +21,9 @@ def run(arguments: Namespace) -> Iterator[str]:
         folder.mkdir(parents=True, exist_ok=True)
         statistics, seconds = collect(digits)
         rows = list(compare(digits, statistics, folder))
+    if arguments.json:
+        yield to_json(rows)
+        return
     if arguments.quiet:
         return
     yield (

@@ -7,6 +7,7 @@ from typing import Any
 import qcore
 from qcore.adapters import onnx
 from qcore.adapters.cli.arguments import method_options, selected
+from qcore.adapters.cli.as_json import to_json
 from qcore.adapters.cli.collect import Counted, collect
 from qcore.adapters.cli.computed_in import computed_in
 from qcore.adapters.cli.errors import BadInputError, UsageError
@@ -18,8 +19,8 @@ from qcore.adapters.cli.planned import foreseen, planned
 from qcore.adapters.cli.samples import samples, told
 from qcore.adapters.cli.sweeping import choose, find_judge, scores
 from qcore.adapters.cli.units import size
-from qcore.adapters.onnx.files.model_file import external_files
 from qcore.adapters.onnx.formats import Formats
+from qcore.adapters.onnx.files.model_file import external_files
 from qcore.adapters.onnx.recovery.checkpoint import find_folder, remove_checkpoint
 from qcore.adapters.onnx.recovery.level import choose_level
 from qcore.adapters.onnx.request import requested
@@ -44,7 +45,9 @@ def run(arguments: Namespace) -> Iterator[str]:
 
     statistics = qcore.load(arguments.statistics) if arguments.statistics else None
     plan, found = foreseen(arguments, asked, statistics)
-    if arguments.plan:
+    if arguments.plan and arguments.json:
+        yield to_json(plan)
+    elif arguments.plan:
         yield from foretold(found, asked.formats, arguments)
     else:
         yield from _write(arguments, plan, asked.formats, statistics, options)
@@ -107,6 +110,10 @@ def _write(
     onnx.save(quantized, output)
     if arguments.checkpoint is not None:
         remove_checkpoint(arguments.checkpoint)
+    if arguments.json:
+        written = {"output": str(output), "bytes": output.stat().st_size}
+        yield to_json({**written, "samples": counted.used or None, "plan": plan})
+        return
     if arguments.quiet:
         return
     if found:

@@ -20,7 +20,7 @@ SCREEN = 24, 80
 def test_help_fits_on_a_screen_and_has_an_example(qcore, monkeypatch, command) -> None:
     rows, columns = SCREEN
     if command == ("quantize",):
-        rows += 8  # it has most to choose
+        rows += 10  # it has most to choose
     monkeypatch.setenv("COLUMNS", str(columns))
     code, out, err = qcore(*command, "--help")
     assert (code, err) == (0, "")
