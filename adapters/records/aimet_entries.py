@@ -19,9 +19,9 @@ from qcore import (
 )
 from qcore.adapters.records.json_document import Found
 from qcore.adapters.records.tensors import (
+    HeldError,
     decided,
     integers,
-    refused,
     scales_of,
     spec_of,
     zero_points_of,
@@ -126,7 +126,7 @@ def _write_2_0_0(name: str, qparams: QParams, title: str) -> dict[str, Any]:
     fmt, granularity = qparams.spec.format, qparams.spec.granularity
     theirs = {ours: name for name, ours in FLOAT8.items()}
     if isinstance(fmt, FloatFormat) and fmt.name not in theirs:
-        raise refused(title, f"holds integers and {FLOAT8}", name, f"is {fmt.name}")
+        raise HeldError(title, f"holds integers and {FLOAT8}", name, f"is {fmt.name}")
     scales, zeros = scales_of(qparams), zero_points_of(qparams)
     written: dict[str, Any] = {"output_dtype": theirs.get(fmt.name, fmt.name)}
     if scales.ndim and isinstance(granularity, PerBlock):
@@ -177,7 +177,9 @@ def _old_parts(
     fmt, granularity = integers(name, qparams, title), qparams.spec.granularity
     scales = scales_of(qparams)
     if scales.ndim and isinstance(granularity, PerBlock):
-        raise refused(title, "knows no blocks", name, f"has some of {granularity.size}")
+        raise HeldError(
+            title, "knows no blocks", name, f"has some of {granularity.size}"
+        )
     if scales.ndim:
         _axis(name, scales.shape, granularity, title)
     offsets = (fmt.qmin - zero_points_of(qparams)).reshape(-1)
@@ -191,7 +193,7 @@ def _axis(
     axes = [axis for axis, extent in enumerate(shape) if extent > 1]
     if len(axes) != 1:
         what = f"has scales of the shape {shape}"
-        raise refused(title, "has scales along one axis", name, what)
+        raise HeldError(title, "has scales along one axis", name, what)
     if isinstance(granularity, PerChannel):
         kept = granularity.axis
         if isinstance(kept, int) and normalize_axes(kept, len(shape)) == tuple(axes):

@@ -15,7 +15,7 @@ from qcore.adapters.records import compressed_tensors_args as args
 from qcore.adapters.records.contents import PathLike
 from qcore.adapters.records.json_document import Found, read_json, to_bytes
 from qcore.adapters.records.safetensors_file import read_tensors
-from qcore.adapters.records.tensors import Tensors, checked, refused
+from qcore.adapters.records.tensors import HeldError, Tensors, checked
 from qcore.errors import FileFormatError, QuantError
 from qcore.files import write_arrays, written_atomically
 
@@ -112,7 +112,7 @@ def write(path: PathLike, tensors: Tensors, /) -> None:
         module, _, role = name.rpartition(".")
         if not module or role not in FIELDS:
             called = ", ".join(f"MODULE.{known}" for known in FIELDS)
-            raise refused(TITLE, f"has {called}", name, "is called otherwise")
+            raise HeldError(TITLE, f"has {called}", name, "is called otherwise")
         how, scale, zero_point = args.written(name, one, role == "weight", TITLE)
         modules.setdefault(module, {})[FIELDS[role]] = how
         arrays[f"{name}_scale"] = scale

@@ -7,8 +7,8 @@ import numpy as np
 from qcore import IntFormat, PerBlock, PerChannel, QParams, parse_format
 from qcore.adapters.records.json_document import Found
 from qcore.adapters.records.tensors import (
+    HeldError,
     decided,
-    refused,
     scales_of,
     spec_of,
     zero_points_of,
@@ -74,7 +74,7 @@ def written(
     if isinstance(fmt, IntFormat):
         zeros = zeros - (0 if fmt.signed else 2 ** (fmt.bits - 1))
     elif fmt.name != FLOAT8:
-        raise refused(title, f"holds integers and {FLOAT8}", name, f"is {fmt.name}")
+        raise HeldError(title, f"holds integers and {FLOAT8}", name, f"is {fmt.name}")
     how: dict[str, Any] = {
         "num_bits": fmt.bits,
         "type": "int" if isinstance(fmt, IntFormat) else "float",
@@ -85,12 +85,14 @@ def written(
     if scale.ndim == 0:
         scale, zeros = scale.reshape(1), zeros.reshape(1)
     elif not is_weight:
-        raise refused(title, "has one scale for activations", name, f"has {scale.size}")
+        raise HeldError(
+            title, "has one scale for activations", name, f"has {scale.size}"
+        )
     elif isinstance(granularity, PerBlock) and granularity.axis in {1, -1}:
         how |= {"strategy": "group", "group_size": granularity.size}
     elif isinstance(granularity, PerBlock) or scale.shape != (len(scale), 1):
         what = f"has {granularity} and scales of the shape {scale.shape}"
-        raise refused(title, "has scales of rows, or of blocks in rows", name, what)
+        raise HeldError(title, "has scales of rows, or of blocks in rows", name, what)
     else:
         how["strategy"] = "channel"
     if how["symmetric"]:

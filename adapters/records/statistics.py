@@ -61,4 +61,4 @@ def read(
 
 def is_one(head: bytes, /) -> bool:
     """Return whether a file that begins so is one of statistics."""
-    return is_safetensors(head) and b'\\"states\\"' in head[:200]
+    return is_safetensors(head) and b'\\"states\\": [' in head

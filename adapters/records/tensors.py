@@ -21,6 +21,17 @@ INT8 = QuantSpec("int8")
 """What calibration tables are of."""
 
 
+class HeldError(QuantError):
+    """A kind of record cannot hold a tensor as it is."""
+
+    def __init__(self, title: str, holds: str, name: str, what: str, /) -> None:
+        super().__init__(f"a {title} {holds}; the tensor {name!r} {what}.")
+
+
+class NotInt8Error(HeldError):
+    """A tensor is in no symmetric int8, which alone a kind of record holds."""
+
+
 def decided(scale: Any, zero_point: Any, spec: QuantSpec, /) -> QParams:
     """
     Return numbers that a file has as `QParams` of numpy.
@@ -112,7 +123,7 @@ def usable(tensors: Tensors, title: str, /) -> Iterator[tuple[str, QParams]]:
         scales = scales_of(one)
         if not scales.size or not ((scales >= TINY) & (scales < inf)).all():
             bad = float(scales.min()) if scales.size else "none"
-            raise refused(title, "holds positive normal scales", name, f"has {bad}")
+            raise HeldError(title, "holds positive normal scales", name, f"has {bad}")
         yield name, one
 
 
@@ -128,7 +139,7 @@ def checked(tensors: Tensors, title: str, /) -> Iterator[tuple[str, QParams]]:
     for name, one in usable(tensors, title):
         if one.spec.rounding != "half_even":
             what = f"is rounded {one.spec.rounding}"
-            raise refused(title, "rounds halves to even", name, what)
+            raise HeldError(title, "rounds halves to even", name, what)
         yield name, one
 
 
@@ -144,13 +155,13 @@ def checked_int8(tensors: Tensors, title: str, /) -> Iterator[tuple[str, float]]
     for name, one in checked(tensors, title):
         fmt, scales = one.spec.format, scales_of(one)
         if not isinstance(fmt, IntFormat) or not (fmt.signed and fmt.bits == 8):
-            raise refused(title, "holds int8 alone", name, f"is {fmt.name}")
+            raise NotInt8Error(title, "holds int8 alone", name, f"is {fmt.name}")
         if scales.ndim:
-            raise refused(title, _ONE_SCALE, name, f"has {scales.size}")
+            raise HeldError(title, _ONE_SCALE, name, f"has {scales.size}")
         if zero_points_of(one).any():
             zero_point = int(zero_points_of(one))
             what = f"has the zero point {zero_point}"
-            raise refused(title, "holds symmetric ranges alone", name, what)
+            raise NotInt8Error(title, "holds symmetric ranges alone", name, what)
         yield name, float(scales)
 
 
@@ -164,7 +175,7 @@ def checked_lines(tensors: Tensors, title: str, /) -> Iterator[tuple[str, float]
     """
     for name, scale in checked_int8(tensors, title):
         if not name or name != name.strip() or "\n" in name or "\r" in name:
-            raise refused(title, "has a line for each", name, "does not fit on one")
+            raise HeldError(title, "has a line for each", name, "does not fit on one")
         yield name, scale
 
 
@@ -172,20 +183,15 @@ def check_one_scale(name: str, qparams: QParams, title: str, /) -> None:
     """Raise QuantError if a tensor has several scales."""
     scales = scales_of(qparams)
     if scales.ndim:
-        raise refused(title, _ONE_SCALE, name, f"has {scales.size}")
+        raise HeldError(title, _ONE_SCALE, name, f"has {scales.size}")
 
 
 def integers(name: str, qparams: QParams, title: str, /) -> IntFormat:
     """Return the format of integer codes; raise QuantError if they are floats."""
     fmt = qparams.spec.format
     if isinstance(fmt, FloatFormat):
-        raise refused(title, "holds integers alone", name, f"is {fmt.name}")
+        raise HeldError(title, "holds integers alone", name, f"is {fmt.name}")
     return fmt
-
-
-def refused(title: str, holds: str, name: str, what: str, /) -> QuantError:
-    """Return the error about a tensor that a kind of record cannot hold."""
-    return QuantError(f"a {title} {holds}; the tensor {name!r} {what}.")
 
 
 def _check_shape(shape: tuple[int, ...], granularity: Granularity) -> None:
@@ -204,7 +210,7 @@ def _check_name(name: str, title: str) -> None:
         name.encode()
     except UnicodeEncodeError as error:
         what = "is named by what is no Unicode"
-        raise refused(title, "holds names in UTF-8", name, what) from error
+        raise HeldError(title, "holds names in UTF-8", name, what) from error
 
 
 _ONE_SCALE = "has one scale for each tensor"

@@ -15,6 +15,7 @@ from qcore.adapters.codes import activation_spec
 from qcore.adapters.given_path import path_to_write
 from qcore.adapters.records import compressed_tensors
 from qcore.adapters.records.kinds import Kind, find, meant, told
+from qcore.adapters.records.tensors import NotInt8Error
 
 
 def run(arguments: Namespace) -> Iterator[str]:
@@ -26,7 +27,10 @@ def run(arguments: Namespace) -> Iterator[str]:
         source, kind=of.name, spec=_spec(arguments), **read_options(arguments)
     )
     tensors = _picked(found, arguments.tensors, source)
-    records.write(target, tensors, kind=to.name, **write_options(arguments))
+    try:
+        records.write(target, tensors, kind=to.name, **write_options(arguments))
+    except NotInt8Error as error:
+        raise BadInputError(f"{error} --symmetric makes int8 of its range.") from error
     length = target.stat().st_size
     if arguments.json:
         yield to_json(
@@ -47,6 +51,8 @@ def run(arguments: Namespace) -> Iterator[str]:
 def _check(source: Path, target: Path) -> None:
     """Refuse a file that cannot be written, or would replace the one that is read."""
     path_to_write(target, "TARGET")
+    if target.exists() and not target.is_file():  # a device would become a file
+        raise BadInputError(f"TARGET must be a file; {str(target)!r} is none.")
     written = target, compressed_tensors.side_file(target)
     if any(source.exists() and p.exists() and source.samefile(p) for p in written):
         raise BadInputError(f"TARGET would replace its own source {str(source)!r}.")

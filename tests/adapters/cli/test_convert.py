@@ -1,10 +1,11 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from qcore import Histogram, save
+from qcore import Histogram, QuantSpec, qparams_from_amax, save
 from qcore.adapters import records
 from qcore.adapters.onnx import inspect
 
@@ -83,10 +84,37 @@ def test_asymmetric_scales_are_made_symmetric_on_demand(qcore, tmp_path) -> None
     source.write_text('{"a": [-1.0, 3.0]}')
     code, _, err = qcore("convert", source, target)
     assert (code, target.exists()) == (2, False)
-    assert "holds int8 alone; the tensor 'a' is uint8" in err
+    said = "holds int8 alone; the tensor 'a' is uint8. --symmetric makes int8 of its"
+    assert said in err
     assert qcore("convert", source, target, "--symmetric").code == 0
     scale = np.float32(3) / np.float32(127)
     assert float(records.read(target)["a"].scale) == float(scale)
+
+
+def test_a_pipe_is_not_replaced(qcore, cache: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.cache")
+    code, _, err = qcore("convert", cache, tmp_path / "pipe.cache")
+    assert (code, (tmp_path / "pipe.cache").is_fifo()) == (2, True)
+    assert "TARGET must be a file" in err
+
+
+def test_a_pipe_is_not_read(qcore, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.cache")
+    code, _, err = qcore("convert", tmp_path / "pipe.cache", tmp_path / "a.cache")
+    assert code == 2
+    assert "there is no such file" in err
+
+
+def test_the_scales_beside_a_configuration_are_not_replaced(qcore, tmp_path) -> None:
+    source = tmp_path / "a.scales.safetensors"
+    one = qparams_from_amax(np.float32(1), QuantSpec())
+    records.write(source, {"layer.input": one})
+    before = source.read_bytes()
+    code, _, err = qcore(
+        "convert", source, tmp_path / "a.json", "--to", "compressed-tensors"
+    )
+    assert (code, source.read_bytes()) == (2, before)
+    assert "would replace its own source" in err
 
 
 def test_the_header_of_a_cache_is_chosen(qcore, cache: Path, tmp_path: Path) -> None:
