@@ -203,7 +203,7 @@ def written_atomically(path: str | os.PathLike[str], /) -> Iterator[BinaryIO]:
         dir=target.parent, prefix=f".{target.name}.", suffix=".part"
     )
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with naming(target), os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -212,6 +212,17 @@ def written_atomically(path: str | os.PathLike[str], /) -> Iterator[BinaryIO]:
     except BaseException:
         with suppress(FileNotFoundError):
             Path(scratch).unlink()
+        raise
+
+
+@contextmanager
+def naming(path: str | os.PathLike[str], /) -> Iterator[None]:
+    """Have errors of writing name the file; that of a full disk does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
         raise
 
 

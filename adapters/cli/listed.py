@@ -3,14 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
 
+from qcore.adapters.cli.printable import printable
+
 _INDENT = "    "
 
 
 def listed(what: str, names: Sequence[str]) -> Iterator[str]:
     """Yield what the names are, how many, and these over as many lines as it takes."""
+    what = printable(what)
     yield f"{what} ({len(names)}):" if names else f"{what}: none"
+    text = ", ".join(map(printable, names))
     yield from wrap(
-        ", ".join(names), 88, initial_indent=_INDENT, subsequent_indent=_INDENT,
+        text, 88, initial_indent=_INDENT, subsequent_indent=_INDENT,
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
 

@@ -10,7 +10,18 @@ from qcore.adapters.cli.errors import BadInputError
 def given_files(arguments: Namespace) -> list[Path]:
     """Return the files of samples or statistics that were given."""
     named = (getattr(arguments, name, None) for name in ("data", "statistics"))
-    return [path for path in named if path is not None]
+    return [file for path in named if path is not None for file in _files(path)]
+
+
+def _files(path: Path) -> list[Path]:
+    """Return a file, or those of a folder that may be samples."""
+    if not path.is_dir():
+        return [path]
+    # ONNX may be missing, and not be needed.
+    from qcore.adapters.onnx import folder, images  # noqa: PLC0415
+
+    suffixes = {*folder.SUFFIXES, *images.SUFFIXES}
+    return [f for f in folder.visible_files(path) if f.suffix.lower() in suffixes]
 
 
 def check_output(path: Path, *inputs: Path) -> None:

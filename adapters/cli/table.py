@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from qcore.adapters.cli.colour import BOLD, painted
+from qcore.adapters.cli.printable import printable
 
 
 def table(
@@ -13,6 +14,7 @@ def table(
 
     The header is bold on a terminal.
     """
+    header, rows = _shown(header), list(map(_shown, rows))
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for row in (header, *rows):
         cells = (
@@ -21,3 +23,7 @@ def table(
         )
         line = "  ".join(cells).rstrip()
         yield painted(line, BOLD, sys.stdout) if row is header else line
+
+
+def _shown(cells: Sequence[str]) -> list[str]:
+    return list(map(printable, cells))

@@ -167,8 +167,9 @@ def test_writing_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as raised:
         save(tmp_path / "s", {"x": Range.of(2 * X)})
+    assert raised.value.filename == str(tmp_path / "s")
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
     assert_same(load(tmp_path / "s")["x"], Range.of(X))
 

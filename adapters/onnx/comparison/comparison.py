@@ -8,8 +8,8 @@ one, and on x86 without VNNI int8 weights may overflow that other tools have mad
 the model then answers is asked for with ``deployed=True``.
 """
 
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,21 +143,36 @@ def compare_each(
         raise QuantError("`quantized_models` must hold at least one; got none.")
     original = _opened(float_model)
     inputs = inputs_of(original.graph)
+<<<<<<< Updated upstream:adapters/onnx/comparison/comparison.py
     compared = {
         name: ComparedModel(original, _opened(source))
         for name, source in quantized_models.items()
     }
+=======
+    candidates = {}
+    for name, source in quantized_models.items():
+        with _named(name):
+            candidates[name] = Candidate(original, _opened(source))
+>>>>>>> Stashed changes:adapters/onnx/comparison.py
     feeds, total = pick_samples(open_feeds(data, inputs), samples)
     used = 0
     with ExitStack() as stack:
         wanted = dict.fromkeys(v for c in compared.values() for v in c.wanted)
         watch = stack.enter_context(watching(original, [*wanted], as_written=True))
+<<<<<<< Updated upstream:adapters/onnx/comparison/comparison.py
         opened = [c.opened(stack, deployed=deployed) for c in compared.values()]
+=======
+        opened = {}
+        for name, candidate in candidates.items():
+            with _named(name):
+                opened[name] = candidate.opened(stack, deployed=deployed)
+>>>>>>> Stashed changes:adapters/onnx/comparison.py
         for number, sample in followed(progress, feeds, total, _bar):
             place = f"in sample {number}"
             found = watch(conform(sample, inputs, place), place)
-            for add in opened:
-                add(sample, found, place)
+            for name, add in opened.items():
+                with _named(name):
+                    add(sample, found, place)
             del found  # before the next sample's come to be
             used += 1
     if not used:
@@ -172,6 +187,17 @@ def compare_each(
         )
         for name, one in compared.items()
     }
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Say which of several models an error is about."""
+    try:
+        yield
+    except QuantError as error:
+        if not name:
+            raise
+        raise type(error)(f"{name}: {error}") from error
 
 
 def _opened(source: Source) -> ir.Model:

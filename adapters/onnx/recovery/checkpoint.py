@@ -84,14 +84,15 @@ class Checkpoint:
         if not path.exists():
             return None
         with read_arrays(path, "a checkpoint") as (arrays, header):
-            if header["origin"] != self.origin:
-                raise QuantError(
-                    "`checkpoint` must be that of the same model, data, options and "
-                    f"versions; {str(self.folder)!r} is of others: remove it, or name "
-                    "another folder."
-                )
-            codes = arrays.get("codes")
-            return Change(None if codes is None else codes.view(dtype), arrays["bias"])
+            is_own, bias = header["origin"] == self.origin, arrays["bias"]
+            codes = arrays["codes"].view(dtype) if "codes" in arrays else None
+        if not is_own:
+            raise QuantError(
+                "`checkpoint` must be that of the same model, data, options and "
+                f"versions; {str(self.folder)!r} is of others: remove it, or name "
+                "another folder."
+            )
+        return Change(codes, bias)
 
     def put(self, number: int, change: Change) -> None:
         """Keep what the layer of this number got."""

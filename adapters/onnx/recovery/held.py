@@ -9,6 +9,7 @@ import numpy as np
 
 from qcore.adapters.onnx.argument_kinds import is_whole
 from qcore.errors import QuantError
+from qcore.files import naming
 
 MEMORY = 1 << 30
 """Bytes that are held in memory at once."""
@@ -60,7 +61,8 @@ class Held:
             return
         path = self.folder / f"{self._files}.npy"
         self._files += 1
-        np.save(path, array)
+        with naming(path):
+            np.save(path, array)
         self.samples[sample][name] = path
 
     def get(self, sample: int, name: str) -> np.ndarray:

@@ -18,6 +18,7 @@ from qcore.adapters.onnx.running.float32_twin import float32_twin
 from qcore.adapters.onnx.running.sessions import open_session
 from qcore.adapters.onnx.running.taping import with_tapes
 from qcore.errors import QuantError
+from qcore.files import naming
 
 Watch: TypeAlias = Callable[[Feed, str], dict[str, np.ndarray]]
 """Given a sample and where it is from, returns the watched tensors by name."""
@@ -49,7 +50,7 @@ def watching(
     with TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
         twin = float32_twin(model)
-        with _outputs(twin.graph, list(fetched.values())):
+        with naming(path), _outputs(twin.graph, list(fetched.values())):
             ir.save(
                 twin, path, external_data="weights", size_threshold_bytes=LEAST_BYTES
             )

@@ -168,6 +168,19 @@ def test_an_output_that_is_the_input(refused, model: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["quantize", "calibrate"])
+def test_an_output_that_is_a_sample(
+    qcore, model: Path, data: Path, tmp_path: Path, command: str
+) -> None:
+    sample = tmp_path / "samples" / "first" / "0.npz"
+    sample.parent.mkdir(parents=True)
+    sample.write_bytes(before := data.read_bytes())
+    folder = tmp_path / "samples"
+    code, out, err = qcore(command, model, "--data", folder, "-o", sample)
+    assert (code, out, sample.read_bytes()) == (2, "", before)
+    assert f"would replace its own input {str(sample)!r}" in err
+
+
+@pytest.mark.parametrize("command", ["quantize", "calibrate"])
 def test_an_output_that_holds_weights_of_the_input(
     qcore, model: Path, data: Path, command: str
 ) -> None:

@@ -163,3 +163,26 @@ def test_files_of_equal_names_are_told_apart_by_their_folders(
     other.write_bytes(quantized.read_bytes())
     out = qcore("compare", model, quantized, other, "--data", data).out
     assert out.splitlines()[2].split() == ["tensor", str(quantized), str(other)]
+
+
+def test_it_is_told_which_of_several_models_does_not_fit(
+    qcore, model: Path, quantized: Path, relu: Path, data: Path
+) -> None:
+    code, out, err = qcore("compare", model, quantized, relu, "--data", data)
+    assert (code, out) == (2, "")
+    assert f"{relu.stem}: the models must have the same inputs" in err
+
+
+def test_a_name_takes_one_line_and_moves_no_cursor(
+    qcore, model: Path, quantized: Path, data: Path
+) -> None:
+    first = onnx.load(model).graph.node[0].output[0]
+    renamed(model, first, "a\n\x1b[2Jb")
+    odd = quantized.with_name("in\nt8.onnx")
+    odd.write_bytes(quantized.read_bytes())
+    renamed(odd, first, "a\n\x1b[2Jb")
+    out = qcore("compare", model, odd, quantized, "--data", data, "--limit", 0).out
+    lines = out.splitlines()
+    assert lines[2].split() == ["tensor", "in\\nt8", "int8"]
+    assert "a\\n\\x1b[2Jb" in [line.split()[0] for line in lines if line]
+    assert "\x1b" not in out

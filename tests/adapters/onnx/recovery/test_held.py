@@ -34,6 +34,17 @@ def test_what_nobody_needs_any_more_is_let_go(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_full_disk_is_told_with_the_file(tmp_path):
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match=r"0\.npy"):
+            Held(tmp_path, 0).add_sample({"a": np.zeros(5000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 def test_an_array_takes_the_place_of_an_older_one(tmp_path):
     held = Held(tmp_path, 100)
     held.add_sample({"a": np.zeros(10)})
