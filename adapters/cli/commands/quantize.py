@@ -19,8 +19,8 @@ from qcore.adapters.cli.planned import foreseen, planned
 from qcore.adapters.cli.samples import samples, told
 from qcore.adapters.cli.sweeping import choose, find_judge, scores
 from qcore.adapters.cli.units import size
-from qcore.adapters.onnx.formats import Formats
 from qcore.adapters.onnx.files.model_file import external_files
+from qcore.adapters.onnx.formats import Formats
 from qcore.adapters.onnx.recovery.checkpoint import find_folder, remove_checkpoint
 from qcore.adapters.onnx.recovery.level import choose_level
 from qcore.adapters.onnx.request import requested
