@@ -143,30 +143,19 @@ def compare_each(
         raise QuantError("`quantized_models` must hold at least one; got none.")
     original = _opened(float_model)
     inputs = inputs_of(original.graph)
-<<<<<<< Updated upstream:adapters/onnx/comparison/comparison.py
-    compared = {
-        name: ComparedModel(original, _opened(source))
-        for name, source in quantized_models.items()
-    }
-=======
-    candidates = {}
+    compared = {}
     for name, source in quantized_models.items():
         with _named(name):
-            candidates[name] = Candidate(original, _opened(source))
->>>>>>> Stashed changes:adapters/onnx/comparison.py
+            compared[name] = ComparedModel(original, _opened(source))
     feeds, total = pick_samples(open_feeds(data, inputs), samples)
     used = 0
     with ExitStack() as stack:
         wanted = dict.fromkeys(v for c in compared.values() for v in c.wanted)
         watch = stack.enter_context(watching(original, [*wanted], as_written=True))
-<<<<<<< Updated upstream:adapters/onnx/comparison/comparison.py
-        opened = [c.opened(stack, deployed=deployed) for c in compared.values()]
-=======
         opened = {}
-        for name, candidate in candidates.items():
+        for name, one in compared.items():
             with _named(name):
-                opened[name] = candidate.opened(stack, deployed=deployed)
->>>>>>> Stashed changes:adapters/onnx/comparison.py
+                opened[name] = one.opened(stack, deployed=deployed)
         for number, sample in followed(progress, feeds, total, _bar):
             place = f"in sample {number}"
             found = watch(conform(sample, inputs, place), place)
