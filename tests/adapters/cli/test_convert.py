@@ -1,5 +1,7 @@
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -158,3 +160,26 @@ def test_what_cannot_be_converted_is_answered_in_one_line(
     assert said in err
     assert cache.read_text() == CACHE
     assert not Path("b.cache").exists()
+
+
+BARE = """
+import sys
+sys.modules.update(dict.fromkeys(["onnx", "onnx_ir", "onnxruntime", "google", "torch"]))
+from qcore.adapters.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [("int8.cache", ""), ("model.onnx", "needs onnx, which is not installed")],
+)
+def test_records_need_no_onnx_but_models_do(cache: Path, source, said) -> None:
+    cache.with_name("model.onnx").touch()
+    run = [sys.executable, "-P", "-c", BARE, "convert", source, "a.json", "-q"]
+    done = subprocess.run(
+        run, check=False, capture_output=True, text=True, cwd=cache.parent
+    )
+    assert done.returncode == (2 if said else 0)
+    assert said in done.stderr
+    assert cache.with_name("a.json").exists() == (not said)
