@@ -18,7 +18,7 @@ def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     # ONNX may be missing, and not be needed.
-    from qcore.adapters.onnx import folder, images  # noqa: PLC0415
+    from qcore.adapters.onnx.data import folder, images  # noqa: PLC0415
 
     suffixes = {*folder.SUFFIXES, *images.SUFFIXES}
     return [f for f in folder.visible_files(path) if f.suffix.lower() in suffixes]
