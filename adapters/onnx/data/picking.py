@@ -102,13 +102,27 @@ def pick_samples(
         numbers = shard_numbers(feeds, limit, shard)[start:]
         return _noted(zip(numbers, feeds.pick(numbers), strict=True)), len(numbers)
     if shard != WHOLE:
+        shareable(feeds)
+    used = total if limit is None or total is None else min(total, limit)
+    first = islice(enumerate(feeds), start, limit)
+    return _noted(first), None if used is None else max(used - start, 0)
+
+
+def shareable(feeds: Iterable[Feed]) -> KnownFeeds:
+    """
+    Return samples of which any part can be read.
+
+    Raises
+    ------
+    QuantError
+        If they are a stream.
+    """
+    if not isinstance(feeds, KnownFeeds):
         raise QuantError(
             "`data` in shards must be a file, a folder or a list, whose samples are "
             "counted before they are read; got a stream."
         )
-    used = total if limit is None or total is None else min(total, limit)
-    first = islice(enumerate(feeds), start, limit)
-    return _noted(first), None if used is None else max(used - start, 0)
+    return feeds
 
 
 def shard_numbers(

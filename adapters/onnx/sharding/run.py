@@ -16,6 +16,7 @@ from qcore.adapters.onnx.data.picking import (
     count,
     pick_samples,
     shard_numbers,
+    shareable,
 )
 from qcore.adapters.onnx.digest import digest, of_model, of_versions
 from qcore.adapters.onnx.files.model_file import Source
@@ -63,9 +64,8 @@ class Part:
         return pick_samples(self.feeds, self.limit, shard=self.shard, start=start)
 
     def numbers(self) -> Sequence[int]:
-        """Return the numbers of the samples, which are known."""
-        assert isinstance(self.feeds, KnownFeeds)
-        return shard_numbers(self.feeds, self.limit, self.shard)
+        """Return the numbers of the samples, which must be known."""
+        return shard_numbers(shareable(self.feeds), self.limit, self.shard)
 
 
 class Run:
@@ -145,5 +145,4 @@ def split(part: Part, shards: int) -> list[Part]:
 
 def to_send(part: Part) -> Part:
     """Return a part with no more samples than it needs, to be sent elsewhere."""
-    assert isinstance(part.feeds, KnownFeeds)
-    return replace(part, feeds=part.feeds.only(part.numbers()))
+    return replace(part, feeds=shareable(part.feeds).only(part.numbers()))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, as_completed, wait
 
 from qcore.adapters.onnx.argument_kinds import is_whole
-from qcore.adapters.onnx.data.picking import Numbered, pick_samples
+from qcore.adapters.onnx.data.picking import Numbered
 from qcore.adapters.onnx.data.progress import Progress, followed
 from qcore.adapters.onnx.files.model_file import PathLike
 from qcore.adapters.onnx.folding import States
@@ -54,7 +54,6 @@ def spread(
         raise QuantError(f"`shards` must be a whole number above 0; got {shards!r}.")
     folder = calibration_folder(checkpoint)
     of = shards or os.cpu_count() or 1
-    pick_samples(run.part.feeds, run.part.limit, shard=(1, of + 1))  # refuses streams
     total = len(run.part.numbers())
     if total == 0:
         raise QuantError("`data` must hold at least one sample; it has none.")
