@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ class Kind:
     suffixes : tuple of str
         Ends of file names that mean this kind.
     read, write : callable
-        Of ``read(path)`` and ``write(path, tensors)``.
+        Of ``read(path)`` and ``write(path, tensors)``; None if it is read alone.
     begins, says : callable or None
         Whether a file's first bytes, or the object that it holds as JSON, are of this
         kind.
@@ -52,7 +51,7 @@ class Kind:
     title: str
     suffixes: tuple[str, ...]
     read: Callable[..., dict[str, QParams]]
-    write: Callable[..., None]
+    write: Callable[..., None] | None
     begins: Callable[[bytes], bool] | None = None
     says: Callable[[Mapping[str, Any]], bool] | None = None
     tells_ranges: bool = False
@@ -63,10 +62,6 @@ def _read_onnx(path: PathLike, /) -> dict[str, QParams]:
     return import_module("qcore.adapters.records.onnx").read(path)  # type: ignore[no-any-return]
 
 
-def _no_writer(kind: str, command: str, *_: object) -> None:
-    raise QuantError(f"the kind {kind!r} is read alone; qcore {command} writes it.")
-
-
 _ALL = (
     Kind(
         *("tensorrt", tensorrt.TITLE, (".cache", ".calib")),
@@ -75,7 +70,7 @@ _ALL = (
     ),
     Kind(
         *("statistics", statistics.TITLE, ()),
-        *(statistics.read, partial(_no_writer, "statistics", "calibrate")),
+        *(statistics.read, None),
         begins=statistics.is_one,
         tells_ranges=True,
     ),
@@ -119,7 +114,7 @@ _ALL = (
     ),
     Kind(
         *("onnx", "quantized ONNX model", (".onnx",)),
-        *(_read_onnx, partial(_no_writer, "onnx", "quantize")),
+        *(_read_onnx, None),
     ),
 )
 KINDS: Mapping[str, Kind] = {known.name: known for known in _ALL}
@@ -137,7 +132,8 @@ def meant(path: PathLike, /) -> Kind:
     """Return the kind that the end of a name means; raise QuantError if none."""
     found = _by_suffix(path)
     if found is None:
-        ends = dict.fromkeys(end for known in _ALL for end in known.suffixes)
+        kinds = (known for known in _ALL if known.write is not None)
+        ends = dict.fromkeys(end for known in kinds for end in known.suffixes)
         raise QuantError(
             f"the name of {str(path)!r} must tell what record to write, by one of "
             f"{', '.join(ends)}, or its kind must be given."

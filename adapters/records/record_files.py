@@ -6,6 +6,7 @@ from qcore.adapters.records.contents import PathLike
 from qcore.adapters.records.grid_ranges import respecified
 from qcore.adapters.records.kinds import find, meant, told
 from qcore.adapters.records.tensors import Tensors
+from qcore.errors import QuantError
 
 
 def read(
@@ -85,4 +86,6 @@ def write(
         If the file cannot be written.
     """
     found = meant(path) if kind is None else find(kind)
+    if found.write is None:
+        raise QuantError(f"the kind {found.name!r} is read alone, not written.")
     found.write(path_to_write(path), tensors, **options)

@@ -145,7 +145,7 @@ def test_nothing_is_said_if_quiet(qcore, cache: Path, tmp_path: Path) -> None:
         (("int8.cache", "b.json", "--header", "x"), "--header is for a cache of Ten"),
         (("int8.cache", "b.cache", "--header", "x"), "`header` must be like 'TRT-"),
         (("int8.cache", "b.json", "--activation", "int9x"), "int9x"),
-        (("int8.cache", "b.onnx"), "'onnx' is read alone; qcore quantize writes it"),
+        (("int8.cache", "b.onnx"), "the kind 'onnx' is read alone, not written"),
         (("random", "b.cache"), "random must be a record of a known kind"),
     ],
 )
