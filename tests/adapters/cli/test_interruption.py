@@ -34,7 +34,8 @@ def test_ctrl_c_on_a_terminal_stops_the_bar_and_leaves_no_file(
     terminal, stderr = pty.openpty()
     termios.tcsetwinsize(stderr, (24, 80))
     arguments = ["quantize", model, "--data", data, "-o", tmp_path / "out.onnx"]
-    with subprocess.Popen([*COMMAND, *arguments], stderr=stderr) as process:
+    plain = os.environ | {"NO_COLOR": "1"}
+    with subprocess.Popen([*COMMAND, *arguments], stderr=stderr, env=plain) as process:
         os.close(stderr)
         said = b""
         while b"calibrating" not in said:
