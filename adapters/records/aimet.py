@@ -57,8 +57,8 @@ def read(path: PathLike, /) -> dict[str, QParams]:
             qparams = entries.READ[version](one)
         except FileFormatError:
             raise
-        except QuantError as error:
-            raise one.said(error) from error
+        except (TypeError, ValueError) as error:  # what a spec says of its fields
+            raise one.said(f"{error}".removesuffix(".")) from error
         if qparams is not None:
             found[name] = qparams
     return found

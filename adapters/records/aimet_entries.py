@@ -87,8 +87,9 @@ def _read_2_0_0(found: Found) -> QParams | None:
     if found.get("block_size").value is not None:
         size = found["block_size"].whole(1)
         return decided(scale, zeros, spec_of(fmt, zeros, PerBlock(axis, size)))
-    if scale.ndim != 1:
-        raise found["y_scale"].wrong("a number, or a list of them along one axis")
+    if scale.ndim != 1 or zeros.shape != scale.shape:
+        what = "a number, or a list of as many as there are zero points"
+        raise found["y_scale"].wrong(what)
     shape = [1] * max(axis, 0) + [scale.size] + [1] * max(-axis - 1, 0)
     scale, zeros = scale.reshape(shape), zeros.reshape(shape)
     return decided(scale, zeros, spec_of(fmt, zeros, PerChannel(axis)))

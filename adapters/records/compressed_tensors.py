@@ -16,7 +16,7 @@ from qcore.adapters.records.contents import PathLike
 from qcore.adapters.records.json_document import Found, read_json, to_bytes
 from qcore.adapters.records.safetensors_file import read_tensors
 from qcore.adapters.records.tensors import HeldError, Tensors, checked
-from qcore.errors import FileFormatError, QuantError
+from qcore.errors import FileFormatError
 from qcore.files import write_arrays, written_atomically
 
 TITLE = "configuration of compressed-tensors"
@@ -77,7 +77,7 @@ def read(path: PathLike, /) -> dict[str, QParams]:
             found[name] = args.read(group[FIELDS[role]], scale, zero_point)
         except FileFormatError:
             raise
-        except QuantError as error:
+        except (TypeError, ValueError) as error:  # what a spec says of its fields
             expected = f"{beside} must be a {title}"
             raise FileFormatError(f"{expected}; {key}: {error}.") from error
     return found
