@@ -115,8 +115,6 @@ class QuantizedGraph:
                 config.qparams = config.dominated_by.qparams
                 is_known = config.qparams is not None
                 config.state = QuantizationStates.ACTIVATED if is_known else now.state
-            elif master is not None and config.master is None:
-                config.state = now.state
             config.master = None if master is None else self.tensors[master.name]
 
     def forget_codes(self) -> None:

@@ -77,7 +77,7 @@ def table_of(
 
 def _dominate(table: Table, name: str, first: str) -> None:
     """Give a tensor the scale of the first of those it shares one with."""
-    if name != first and first in table:
+    if name != first:
         table[name].master = table[first]
         table[name].state = QuantizationStates.OVERLAPPED
 

@@ -105,7 +105,7 @@ def calibrate_activations(
 
     What never had a value, such as a tensor in a body that never ran, is FP32 then.
     """
-    wanted = {config.name for config in configs if config.master is None}
+    wanted = {config.name for config in configs}
     for name in _groups(graph, wanted):
         _check(graph.tensors[name])
     found = collect(graph, _groups(graph, wanted), samples)

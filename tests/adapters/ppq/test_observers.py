@@ -70,7 +70,9 @@ def test_s2_13_a_class_that_cannot_render_is_a_type_error() -> None:
         ppq.register_calibration_observer("int", int)
 
 
-@pytest.mark.parametrize("given", [None, (1,), (2, 1), (0, float("nan")), "ab"])
+@pytest.mark.parametrize(
+    "given", [None, (1,), (2, 1), (0, float("nan")), (0, np.inf), "ab"]
+)
 def test_s2_13_what_is_no_range_is_refused_by_its_tensor(
     graph: ppq.QuantizedGraph, samples: Samples, given: Any
 ) -> None:

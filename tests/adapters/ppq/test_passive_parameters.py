@@ -128,6 +128,15 @@ def test_s2_16_what_is_not_processed_stays_float(
     np.testing.assert_array_equal(held, constants["b1"])
 
 
+def test_s2_16_what_was_processed_can_be_undone(
+    calibrated: ppq.QuantizedGraph, constants: dict[str, np.ndarray]
+) -> None:
+    ppq.PassiveParameterQuantizePass().optimize(calibrated)
+    ppq.PassiveParameterQuantizePass(process_bias=False).optimize(calibrated)
+    held = initializers(calibrated.model)["b1"]
+    np.testing.assert_array_equal(held, constants["b1"])
+
+
 def test_s2_16_an_input_without_scale_is_a_permission_error_that_names_it(
     graph: ppq.QuantizedGraph,
 ) -> None:
@@ -255,3 +264,23 @@ def test_the_model_runs_as_it_is_written(
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     wanted = session.run(["y"], samples[0])[0]
     np.testing.assert_array_equal(calibrated.run(samples[0])["y"], wanted)
+
+
+def test_another_method_of_weights_takes_their_scales_away(
+    calibrated: ppq.QuantizedGraph,
+) -> None:
+    ppq.PassiveParameterQuantizePass().optimize(calibrated)
+    ppq.ParameterQuantizePass("mse").optimize(calibrated)
+    assert calibrated.tensors["w1"].state is States.INITIAL
+    with pytest.raises(ppq.PassOrderError):
+        calibrated.run({})
+
+
+def test_a_result_that_is_fp32_leaves_its_conv_float(
+    calibrated: ppq.QuantizedGraph, constants: dict[str, np.ndarray]
+) -> None:
+    calibrated.tensors["r"].state = States.FP32
+    ppq.PassiveParameterQuantizePass().optimize(calibrated)
+    held = initializers(calibrated.model)
+    np.testing.assert_array_equal(held["w1"], constants["w1"])
+    assert "r_scale" not in held

@@ -254,3 +254,35 @@ def test_a_model_in_float16_is_taken(
     wanted = answers(model, [{"x": x}]).astype(np.float64)
     noise = ((graph.run({"x": x})["y"] - wanted) ** 2).sum() / (wanted**2).sum()
     assert noise < (1e-2 if platform is TargetPlatform.TRT_FP8 else 1e-3)
+
+
+def test_float8_runs_as_it_is_written(net: onnx.ModelProto, samples: Samples) -> None:
+    graph = ppq.quantize_onnx_model(net, samples, platform=TargetPlatform.TRT_FP8)
+    wanted = answers(net, samples[:1])
+    assert (
+        np.abs(graph.run(samples[0])["y"] - wanted).max() < 0.2 * np.abs(wanted).max()
+    )
+
+
+def test_biases_of_float16_stay_floats(build: Build, rng: np.random.Generator) -> None:
+    w, b = (rng.normal(size=n).astype(np.float16) for n in ((2, 2, 1, 1), 2))
+    ends = "float16[1, 2, 4, 4] x", "float16[1, 2, 4, 4] y"
+    model = build(*ends, "{ y = Conv(x, w, b) }", w=w, b=b)
+    graph = ppq.quantize_onnx_model(model, [np.ones((1, 2, 4, 4), np.float16)])
+    assert graph.tensors["b"].state is States.FP32
+
+
+def test_a_weight_on_the_left_has_the_middle_code_for_0(
+    build: Build, rng: np.random.Generator
+) -> None:
+    w = rng.normal(size=(2, 4)).astype(np.float32)
+    model = build("float[4, 3] x", "float[2, 3] y", "{ y = MatMul(w, x) }", w=w)
+    x = rng.normal(size=(4, 3)).astype(np.float32)
+    config = ppq.quantize_onnx_model(model, [x]).tensors["w"]
+    assert (config.spec.format.name, config.offset) == ("uint8", 128)
+    assert not config.is_symmetrical
+
+
+def test_a_loader_without_samples_is_refused(graph: ppq.QuantizedGraph) -> None:
+    with pytest.raises(qcore.QuantError, match="at least one sample"):
+        ppq.RuntimeCalibrationPass().optimize(graph, [])
