@@ -99,9 +99,11 @@ def test_a_shard_is_a_number_and_how_many(qcore, shard: str) -> None:
 def test_a_stream_has_no_shards(
     qcore, model: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    tmp_path.joinpath("endless.py").write_text("def f(): yield 1\n", encoding="utf-8")
+    tmp_path.joinpath("stream_in_shards.py").write_text(
+        "def f(): yield 1\n", encoding="utf-8"
+    )
     monkeypatch.chdir(tmp_path)
-    given = "calibrate", model, "--reader", "endless:f", "--shard", "1/2"
+    given = "calibrate", model, "--reader", "stream_in_shards:f", "--shard", "1/2"
     code, _, err = qcore(*given, "-o", tmp_path / "out")
     assert code == 2
     assert "counted before they are read; got a stream" in err
