@@ -139,10 +139,13 @@ def everything(session: nox.Session) -> None:
 def onnx(session: nox.Session) -> None:
     """Test the adapters where ONNX is installed and no other framework."""
     install(session, ".[onnx,images,text]", groups="test models machines")
-    needing_others = ("jax", "torch", "ppq/test_torch.py")
-    others = (f"--ignore=tests/adapters/{name}" for name in needing_others)
+    pools = "onnx/sharding"
+    elsewhere = ("jax", "torch", "ppq/test_torch.py", pools)
+    others = (f"--ignore=tests/adapters/{name}" for name in elsewhere)
     folders = ("tests/adapters", "tests/test_layering.py")
     session.run("pytest", *folders, *others, *SPREAD, *session.posargs)
+    # Processes of a pool are made from what is left of all tests before.
+    session.run("pytest", f"tests/adapters/{pools}", *session.posargs)
 
 
 @nox.session
